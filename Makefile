@@ -1,0 +1,59 @@
+# Two commands: `make demo` shows a whole deployment, `make test` checks
+# everything. Both install what they need: distribution packages (they say
+# which, and need root or sudo for it) and, below .venv and .tox, Python's.
+
+SHELL := /bin/sh
+PYTHON ?= python3
+TOX := .venv/bin/tox
+
+# Disks are partitioned and mounted: that takes root.
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E)
+
+# Without history (an exported tree) pbr has to be told a version.
+ifeq ($(shell git rev-parse HEAD 2>/dev/null),)
+export PBR_VERSION ?= 0.0.1.dev0
+endif
+
+.PHONY: help demo test lint docs test-all test-unit test-functional test-vm
+.PHONY: packages clean demo-clean
+
+help:
+	@echo 'make demo             deploy two systems with a real agent, boot both'
+	@echo 'make test             lint, docs and all tests'
+	@echo 'make lint, docs       one of these'
+	@echo 'make test-unit, test-functional, test-vm'
+	@echo 'make demo-clean       remove what demo and tests keep (.cache)'
+	@echo 'make clean            remove everything that was made'
+
+demo: packages $(TOX)
+	@$(SUDO) $(TOX) run -qq -e demo
+
+# The tests come last, so that their summary is what one sees.
+test: packages lint docs
+	@$(MAKE) --no-print-directory test-all
+
+test-all: packages $(TOX)
+	$(SUDO) $(TOX) run -qq -e py3
+
+test-unit: $(TOX)
+	$(TOX) run -qq -e unit
+
+test-functional test-vm: test-%: packages $(TOX)
+	$(SUDO) $(TOX) run -qq -e py3 -- tests/$*
+
+lint docs: packages $(TOX)
+	$(TOX) run -q -e $@
+
+$(TOX): packages
+	@$(PYTHON) -m venv .venv
+	@.venv/bin/pip install --quiet 'tox>=4.11'
+
+packages:
+	@tools/install-packages
+
+demo-clean:
+	$(SUDO) rm -rf .cache
+
+clean: demo-clean
+	$(SUDO) rm -rf .venv .tox .eggs *.egg-info build dist doc/build
+	$(SUDO) rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis

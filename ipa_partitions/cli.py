@@ -1,0 +1,222 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""The command line: ``ipa-partitions``, SPEC 4.4.
+
+Only translates: words to a request, errors to lines and an exit code. What
+a verb does not need it does not import, so that it answers in a blink.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import sys
+import uuid
+from argparse import Namespace
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ipa_partitions.arguments import (
+    WRONG,
+    one_line,
+    parse_arguments,
+    refuse,
+)
+from ipa_partitions.errors import (
+    LayoutError,
+    LayoutErrors,
+    PartitionsError,
+    ProblemErrors,
+)
+
+if TYPE_CHECKING:
+    from ipa_partitions.boot_info import BootInfo
+    from ipa_partitions.deploy import Request
+
+DONE, FAILED = 0, 1
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb and return the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A name that the terminal cannot show must not stop us.
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        arguments = parse_arguments(argv)
+        _VERBS[arguments.verb](arguments)
+        sys.stdout.flush()
+    except PartitionsError as error:
+        return _tell(error)
+    except BrokenPipeError:
+        # Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return FAILED
+    return DONE
+
+
+def _tell(error: PartitionsError) -> int:
+    """Print every problem as one line; return whose fault it is."""
+    each = error.errors if isinstance(error, ProblemErrors) else (error,)
+    for problem in each:
+        print(one_line(str(problem)), file=sys.stderr)
+    is_wrong = isinstance(error, LayoutError | LayoutErrors)
+    return WRONG if is_wrong else FAILED
+
+
+def _print_json(value: object) -> None:
+    print(json.dumps(value, indent=2))
+
+
+def _read(arguments: Namespace) -> object:
+    from ipa_partitions.layout.read import read_document
+
+    return read_document(arguments.file)
+
+
+def _schema(_arguments: Namespace) -> None:
+    from ipa_partitions import layout
+
+    _print_json(layout.json_schema())
+
+
+def _validate(arguments: Namespace) -> None:
+    from ipa_partitions import layout
+
+    try:
+        layout.parse(_read(arguments))
+    except LayoutErrors as error:
+        if arguments.json:
+            problems = [
+                {"at": each.at, "problem": each.problem}
+                for each in error.errors
+            ]
+            _print_json({"valid": False, "problems": problems})
+        raise
+    if arguments.json:
+        _print_json({"valid": True})
+    else:
+        print("valid")
+
+
+def _plan(arguments: Namespace) -> None:
+    from ipa_partitions.deploy import Request, make_plan
+
+    devices = [disk.device for disk in arguments.disks]
+    doubled = {name for name in devices if devices.count(name) > 1}
+    if doubled:
+        refuse("plan", f"argument --disk: {min(doubled)} is given twice")
+    plan = make_plan(
+        Request(
+            _read(arguments),
+            firmware=arguments.firmware,
+            seed=arguments.seed,
+            imagined=tuple(arguments.disks),
+        )
+    )
+    if arguments.svg:
+        from ipa_partitions.show.as_svg import plan_svg
+
+        _write(arguments.svg, plan_svg(plan))
+    elif arguments.json:
+        from ipa_partitions.show.as_json import plan_json
+
+        _print_json(plan_json(plan))
+    else:
+        from ipa_partitions.show.as_text import plan_text
+
+        print(plan_text(plan), end="")
+
+
+def _write(name: str, text: str) -> None:
+    if name == "-":
+        print(text, end="")
+        return
+    try:
+        Path(name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        refuse("plan", f"cannot write {name}: {error.strerror}")
+
+
+def _deploy(arguments: Namespace) -> None:
+    from ipa_partitions.deploy import Request, deploy
+    from ipa_partitions.show.as_progress import shown
+
+    if not arguments.yes and not sys.stdin.isatty():
+        refuse("deploy", "not on a terminal: give --yes to wipe the disks")
+    # The seed makes what is shown and what is done one and the same plan.
+    request = Request(_read(arguments), seed=str(uuid.uuid4()))
+    if not arguments.yes:
+        _ask(request)
+    # What is mounted must be unmounted also if we are asked to end.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    with shown(sys.stderr) as listener:
+        result = deploy(request, listener)
+    if arguments.json:
+        _print_json(result.to_json())
+        return
+    print(f"root_uuid: {result.root_uuid or '-'}")
+    if result.boot_info:
+        _print_boot_info(result.boot_info, as_json=False)
+
+
+def _ask(request: Request) -> None:
+    from ipa_partitions.deploy import make_plan
+    from ipa_partitions.show.as_text import plan_text
+
+    print(plan_text(make_plan(request)), file=sys.stderr)
+    print("Do this? Type yes: ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip() != "yes":
+        raise PartitionsError("not confirmed, nothing was done")
+
+
+def _boot_list(arguments: Namespace) -> None:
+    from ipa_partitions.deploy import get_boot_info
+
+    _print_boot_info(get_boot_info(arguments.partition), arguments.json)
+
+
+def _boot_set(arguments: Namespace) -> None:
+    from ipa_partitions.deploy import switch_boot
+
+    info = switch_boot(arguments.image, partition=arguments.partition)
+    _print_boot_info(info, arguments.json)
+
+
+def _print_boot_info(info: BootInfo, as_json: bool) -> None:
+    from ipa_partitions.show.as_text import boot_info_text
+
+    if as_json:
+        _print_json(info.to_json())
+    else:
+        print(boot_info_text(info), end="")
+
+
+_VERBS: Mapping[str, Callable[[Namespace], None]] = {
+    "schema": _schema,
+    "validate": _validate,
+    "plan": _plan,
+    "deploy": _deploy,
+    "boot list": _boot_list,
+    "boot set": _boot_set,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""The whole job, as the doors ask for it: plan, deploy, and boot-info."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from ipa_partitions import layout, plan
+from ipa_partitions.boot_info import BootInfo
+from ipa_partitions.disk.machine import Disk, Machine
+from ipa_partitions.disk.probe import probe
+from ipa_partitions.layout.model import Layout
+from ipa_partitions.progress import Listener
+from ipa_partitions.resolve import resolve
+
+
+@dataclass(frozen=True)
+class Request:
+    """One job for the core.
+
+    ``image_info`` is parsed JSON, ``configdrive`` goes before the one in
+    it. ``os_install`` asks Ironic's rules for the disk to install on; it is
+    called only for a document that needs to know. With ``imagined`` disks
+    nothing of this machine is looked at. ``deploy_images`` False lays the
+    disks out and leaves the images away.
+    """
+
+    image_info: object
+    configdrive: object = field(default=None, repr=False)
+    os_install: Callable[[], str] | None = None
+    firmware: Literal["bios", "uefi", "both"] | None = None
+    seed: str | None = None
+    imagined: tuple[Disk, ...] = ()
+    deploy_images: bool = True
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a deployment answers; ``boot_info`` None with nothing to boot."""
+
+    root_uuid: str | None
+    efi_system_partition_uuid: str | None
+    boot_info: BootInfo | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain JSON: SPEC 4.1."""
+        return {
+            "root_uuid": self.root_uuid,
+            "efi_system_partition_uuid": self.efi_system_partition_uuid,
+            "boot_info": self.boot_info and self.boot_info.to_json(),
+        }
+
+
+def make_plan(request: Request) -> plan.Plan:
+    """Return what ``deploy`` would do. Nothing is written.
+
+    Raises LayoutErrors for a bad document, MachineErrors if this machine
+    will not do.
+    """
+    parsed = layout.parse(request.image_info, request.configdrive)
+    if request.firmware and parsed.boot.firmware == "auto":
+        boot = replace(parsed.boot, firmware=request.firmware)
+        parsed = replace(parsed, boot=boot)
+    if not request.deploy_images:
+        never = (replace(i, deploy="never") for i in parsed.images)
+        parsed = replace(parsed, images=tuple(never))
+    resolved = resolve(
+        parsed,
+        _machine(request, parsed),
+        request.seed or str(uuid.uuid4()),
+        plan.space_requests(parsed),
+    )
+    made = plan.make_plan(resolved)
+    if request.deploy_images:
+        return made
+    layers = (a for a in made.actions if a.phase < plan.Phase.IMAGE)
+    return plan.Plan(resolved, tuple(layers))
+
+
+def deploy(request: Request, listener: Listener | None = None) -> Result:
+    """Do it: plan, validate, execute, and read back.
+
+    Raises LayoutErrors or MachineErrors before anything is written,
+    ActionError after.
+    """
+    made = make_plan(request)
+    made.validate()
+    made.execute(listener)
+    return read_back(made)
+
+
+def read_back(made: plan.Plan) -> Result:
+    """Return what is now on the disks that ``made`` wrote."""
+    ...
+
+
+def _machine(request: Request, parsed: Layout) -> Machine:
+    if request.imagined:
+        return Machine(request.imagined, "bios", imagined=True)
+    machine = probe()
+    if request.os_install and any(
+        disk.id.type == "os_install" for disk in parsed.disks
+    ):
+        machine = replace(machine, os_install=request.os_install())
+    return machine

@@ -1,0 +1,42 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Keep udev and other well-behaved programs off a disk while it changes."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+
+from ipa_partitions.errors import CommandError
+
+
+@contextmanager
+def locked(devices: Iterable[str]) -> Iterator[None]:
+    """Hold the lock of every whole disk: systemd.io/BLOCK_DEVICE_LOCKING.
+
+    Raises CommandError if another program holds one, since two of us must
+    never write the same disk.
+    """
+    with ExitStack() as stack:
+        for device in devices:
+            node = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
+            stack.callback(os.close, node)
+            try:
+                fcntl.flock(node, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise CommandError(
+                    f"{device}: another program has locked it"
+                ) from error
+        yield

@@ -1,0 +1,142 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Raw images of one filesystem, streamed onto a volume."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Literal
+
+from ipa_partitions.disk import filesystem
+from ipa_partitions.disk.filesystem import Argv, Filesystem
+from ipa_partitions.disk.mount import mounted
+from ipa_partitions.errors import CommandError, ImageError
+from ipa_partitions.images import device, magic, stream
+from ipa_partitions.images.deployers import BlockTarget
+from ipa_partitions.images.image import Image
+from ipa_partitions.run import run
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Writes a raw image, renews its filesystem and lets it grow."""
+
+    kind: Literal["block"] = "block"
+    tools: tuple[str, ...] = ()
+
+    def validate(self, image: Image, target: BlockTarget) -> None:
+        """Look at the start of the image; see BlockDeployer."""
+        start = stream.peek(image)
+        check_start(image, target, start.head, start.size_bytes)
+        _check_size(image, target, start.least_bytes)
+
+    def execute(self, image: Image, target: BlockTarget) -> None:
+        """Write it; see BlockDeployer."""
+        with device.unmountable_on_failure(target.device):
+            with stream.streamed(image) as plain:
+
+                def approve(head: bytes, size_bytes: int) -> None:
+                    plain.verify()
+                    check_start(image, target, head, size_bytes)
+
+                device.write(
+                    target.device, target.size_bytes, plain.blocks, approve
+                )
+            if target.file_system != "none":
+                renew(image, target)
+                device.sync(target.device)
+
+
+RAW = Raw()
+
+
+def check_start(
+    image: Image, target: BlockTarget, head: bytes, size_bytes: int | None
+) -> None:
+    """Raise ImageError unless ``head`` starts what ``target`` declares.
+
+    ``size_bytes`` is the length of the image, if known.
+    """
+    found = magic.look(head)
+    is_file_system = found.name in magic.FILE_SYSTEMS
+    wanted = target.file_system
+    if wanted == "none":
+        if found.name and not is_file_system and found != magic.DISK:
+            raise ImageError(f"{image.public_url}: is {found.name}, not raw")
+        return
+    if found.name != wanted and (found.name or wanted in magic.FILE_SYSTEMS):
+        raise ImageError(
+            f"{image.public_url}: holds {found.name or 'no filesystem'},"
+            f" and {target.device} is declared to be {wanted}"
+        )
+    if found.size_bytes is None:
+        return
+    _check_size(image, target, found.size_bytes)
+    if size_bytes is not None and size_bytes < found.size_bytes:
+        raise ImageError(
+            f"{image.public_url}: is cut: {size_bytes} bytes, and its"
+            f" {found.name} has {found.size_bytes}"
+        )
+
+
+def _check_size(image: Image, target: BlockTarget, size_bytes: int) -> None:
+    if size_bytes > target.size_bytes:
+        raise ImageError(
+            f"{image.public_url}: its {size_bytes} bytes do not fit the"
+            f" {target.size_bytes} of {target.device}"
+        )
+
+
+def renew(image: Image, target: BlockTarget) -> None:
+    """Give the filesystem its own UUID and label, and all of the volume.
+
+    Raises ImageError if it is damaged or was not unmounted.
+    """
+    kind = filesystem.known()[target.file_system]
+    words = functools.partial(_words, target)
+    if kind.check:
+        try:
+            run(*words(kind.check), ok_codes=kind.check_ok_codes)
+        except CommandError as error:
+            raise ImageError(
+                f"{image.public_url}: its {target.file_system} is damaged,"
+                f" or was not unmounted: {error}"
+            ) from error
+    if kind.new_uuid:
+        run(*words(kind.new_uuid))
+    if kind.new_label and target.label:
+        run(*words(kind.new_label))
+    _grow(kind, target)
+
+
+def _grow(kind: Filesystem, target: BlockTarget) -> None:
+    if not kind.grow:
+        return
+    if not kind.grows_mounted:
+        run(*_words(target, kind.grow))
+        return
+    with mounted(target.device) as root:
+        run(*_words(target, kind.grow, str(root)))
+
+
+def _words(target: BlockTarget, argv: Argv, root: str = "") -> Argv:
+    return tuple(
+        word.format(
+            device=target.device,
+            uuid=target.uuid,
+            label=target.label,
+            root=root,
+        )
+        for word in argv
+    )

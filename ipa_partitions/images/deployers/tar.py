@@ -1,0 +1,74 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Tar archives, packed or not, streamed to GNU tar."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ipa_partitions.errors import CommandError, ImageError
+from ipa_partitions.images import magic, pipe, stream
+from ipa_partitions.images.deployers import FileTarget
+from ipa_partitions.images.image import Image
+
+
+@dataclass(frozen=True)
+class Tar:
+    """Lays the members of an archive into a directory.
+
+    tar itself takes no member out of it: names lose their leading slash,
+    those with ``..`` are errors, and links that lead out are made last.
+    """
+
+    kind: Literal["files"] = "files"
+    tools: tuple[str, ...] = ("tar",)
+
+    def validate(self, image: Image, target: FileTarget) -> None:
+        """Look at the first member; see FileDeployer."""
+        start = stream.peek(image)
+        if not magic.is_tar(start.head):
+            found = magic.look(start.head).name or "something else"
+            raise ImageError(f"{image.public_url}: is {found}, not tar")
+        if start.least_bytes > target.free_bytes:
+            raise ImageError(
+                f"{image.public_url}: its {start.least_bytes} bytes do not"
+                f" fit into {target.free_bytes}"
+            )
+
+    def execute(self, image: Image, target: FileTarget) -> None:
+        """Extract it; see FileDeployer."""
+        with stream.streamed(image) as plain:
+            try:
+                pipe.feed(
+                    (
+                        "tar",
+                        "--extract",
+                        "--file=-",
+                        f"--directory={target.directory}",
+                        "--numeric-owner",
+                        "--same-owner",
+                        "--preserve-permissions",
+                        "--acls",
+                        "--xattrs",
+                        "--xattrs-include=*",
+                        "--sparse",
+                    ),
+                    plain.blocks,
+                )
+            except CommandError as error:
+                raise ImageError(f"{image.public_url}: {error}") from error
+            plain.verify()
+
+
+TAR = Tar()

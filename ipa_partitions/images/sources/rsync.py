@@ -1,0 +1,78 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Trees on rsync daemons: ``rsync://host/module/path``, ``host::module``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ipa_partitions import urls
+from ipa_partitions.errors import CommandError, ImageError
+from ipa_partitions.run import run
+
+CONNECT_S = 15
+STALL_S = 60
+# A large tree from a slow server; one that stalls ends long before.
+COPY_S = 24 * 3600
+
+
+@dataclass(frozen=True)
+class RsyncSource:
+    """Copies trees with the rsync program."""
+
+    kind: Literal["tree"] = "tree"
+    tools: tuple[str, ...] = ("rsync",)
+
+    def check(self, url: str) -> None:
+        """Raise ImageError if the daemon does not list the directory."""
+        _rsync(url, "--list-only", "--", _contents_of(url))
+
+    def copy(self, url: str, directory: Path, flags: tuple[str, ...]) -> None:
+        """Copy what is in ``url`` into ``directory``; raises ImageError."""
+        _rsync(
+            url,
+            # Names mean other numbers in the ramdisk than in the image.
+            "--numeric-ids",
+            "--hard-links",
+            "--sparse",
+            *flags,
+            "--",
+            _contents_of(url),
+            f"{directory}/",
+            timeout_s=COPY_S,
+        )
+
+
+def _contents_of(url: str) -> str:
+    return url.rstrip("/") + "/"
+
+
+def _rsync(url: str, *arguments: str, timeout_s: int = STALL_S) -> None:
+    try:
+        run(
+            "rsync",
+            f"--contimeout={CONNECT_S}",
+            f"--timeout={STALL_S}",
+            *arguments,
+            timeout_s=timeout_s,
+        )
+    except CommandError as error:
+        # What the program said may quote the URL, with its user.
+        name = urls.public_url(url)
+        said = str(error).replace(url.rstrip("/"), name.rstrip("/"))
+        raise ImageError(f"{name}: {said}") from None
+
+
+RSYNC = RsyncSource()

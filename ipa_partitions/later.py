@@ -1,0 +1,85 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""What the document can already say and this program cannot yet do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ipa_partitions import registry
+from ipa_partitions.disk.machine import Machine
+from ipa_partitions.errors import MachineError
+from ipa_partitions.layout import model
+from ipa_partitions.layout.check import contents
+from ipa_partitions.urls import url_scheme
+
+_ROLES = ("pv", "raid", "bcache_backing", "bcache_cache")
+
+
+def refusals(layout: model.Layout, machine: Machine) -> Iterator[MachineError]:
+    """Yield everything of ``layout`` that is not supported yet."""
+    for at, what in _unsupported(layout, machine):
+        yield MachineError(at, f"{what} is not supported yet")
+
+
+def _unsupported(
+    layout: model.Layout, machine: Machine
+) -> Iterator[tuple[str, str]]:
+    if layout.policy == "verify" and not machine.imagined:
+        where = "$.partitions_policy"
+        if layout.form == "classic":
+            where = "$.preserve_ephemeral"
+        yield where, "the policy verify, on a real disk,"
+    for disk in layout.disks:
+        for volume in disk.volumes:
+            if volume.role in _ROLES:
+                yield volume.at, f"a volume of type {volume.role}"
+    for at, content in contents(layout):
+        if content.encryption:
+            yield f"{at}.encryption", "encryption"
+    yield from _unsupported_boot(layout, machine)
+    for image in layout.images:
+        yield from _unsupported_image(layout, image)
+    if isinstance(layout.configdrive, dict):
+        yield "$.configdrive", "a config drive to be rendered here"
+
+
+def _unsupported_boot(
+    layout: model.Layout, machine: Machine
+) -> Iterator[tuple[str, str]]:
+    boot = layout.boot
+    if boot.loader == model.NONE or not layout.systems:
+        return
+    firmware = boot.firmware
+    if firmware == "auto":
+        firmware = machine.firmware
+    if firmware != "bios":
+        yield "$.boot.firmware", f"the firmware {firmware}"
+    for key in ("fallback", "foreign"):
+        if getattr(boot, key):
+            yield f"$.boot.{key}", key
+    if boot.secure_boot is True:
+        yield "$.boot.secure_boot", "secure boot"
+
+
+def _unsupported_image(
+    layout: model.Layout, image: model.Image
+) -> Iterator[tuple[str, str]]:
+    scheme, disk_format = url_scheme(image.url), image.disk_format
+    url_key = "urls[0]" if layout.form == "classic" else "image_pull_url"
+    if scheme not in registry.load("sources"):
+        yield f"{image.at}.{url_key}", f"the source {scheme}"
+    if disk_format not in registry.load("deployers"):
+        yield f"{image.at}.disk_format", f"the disk format {disk_format}"
+    if image.type == "whole-disk":
+        yield f"{image.at}.image_type", "a whole-disk image"

@@ -1,0 +1,243 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Turn a valid document into a Layout: fill in what is not written."""
+
+from __future__ import annotations
+
+from ipa_partitions.disk.size import Size
+from ipa_partitions.layout import document as doc
+from ipa_partitions.layout import model
+from ipa_partitions.layout.images import build_image
+from ipa_partitions.layout.values import TYPE_GUIDS, parse_words
+
+# What a service partition is when the document does not say: SPEC 3.2.
+SERVICE_SIZES = {
+    "bios_boot": Size.mib(1),
+    "esp": Size.mib(512),
+    "multiboot": Size.mib(100),
+}
+_SERVICE_FILE_SYSTEMS = {"esp": "vfat", "multiboot": "ext4"}
+_ROLE_OF_MOUNT = {"multiboot": "multiboot", "/boot/efi": "esp"}
+_TYPE_OF_ROLE = {
+    "pv": "lvm",
+    "raid": "raid",
+    "esp": "esp",
+    "bios_boot": "bios_boot",
+}
+
+Owners = tuple[str, ...]
+
+
+def build(document: doc.Document) -> model.Layout:
+    """Return ``document`` as a layout, which ``check`` has yet to see."""
+    images = tuple(
+        build_image(f"$.images[{n}]", image)
+        for n, image in enumerate(document.images)
+    )
+    owners = tuple(image.name for image in images[:1])
+    entries = [
+        (f"$.partitions[{n}]", entry)
+        for n, entry in enumerate(document.partitions)
+    ]
+    return model.Layout(
+        form="layout",
+        policy=document.partitions_policy,
+        disks=tuple(
+            _disk(at, entry, owners)
+            for at, entry in entries
+            if isinstance(entry, doc.Disk)
+        ),
+        groups=tuple(
+            _group(at, entry, owners)
+            for at, entry in entries
+            if isinstance(entry, doc.VolumeGroup)
+        ),
+        arrays=tuple(
+            _array(at, entry, owners)
+            for at, entry in entries
+            if isinstance(entry, doc.Array)
+        ),
+        bcaches=tuple(
+            model.Bcache(at, entry.id, entry.mode, _content(entry, owners))
+            for at, entry in entries
+            if isinstance(entry, doc.Bcache)
+        ),
+        images=images,
+        rsync_flags=parse_words(document.image_deploy_flags.rsync_flags),
+        kernel_params=document.deploy_data.kernel_params,
+        boot=model.Boot(**document.boot.model_dump()),
+        configdrive=document.configdrive,
+        catalog_url=document.catalog_url,
+    )
+
+
+def service_volume(at: str, role: str) -> model.Volume:
+    """Return the implicit service partition ``role``: SPEC 3.2."""
+    return model.Volume(
+        at=at,
+        name=role,
+        role=role,
+        size=SERVICE_SIZES[role],
+        type_guid=_type_guid(role),
+        content=service_content(role),
+    )
+
+
+def service_content(role: str, label: str | None = None) -> model.Content:
+    """Return what a service partition holds."""
+    return model.Content(
+        file_system=_SERVICE_FILE_SYSTEMS.get(role, model.NONE),
+        # get_boot_info and switch_boot look for this label first.
+        label=label or ("multiboot" if role == "multiboot" else None),
+    )
+
+
+def _type_guid(role: str) -> str:
+    return TYPE_GUIDS[_TYPE_OF_ROLE.get(role, "linux")]
+
+
+def _named(named: doc.Named, fallback: str, mount: str = model.NONE) -> str:
+    """Return what the volume is called: its name, its mount or its role."""
+    if named.name or named.id:
+        return str(named.name or named.id)
+    if mount == "/":
+        return "root"
+    if mount == model.NONE:
+        return fallback
+    return mount.strip("/").replace("/", "-")
+
+
+def _disk(at: str, disk: doc.Disk, owners: Owners) -> model.Disk:
+    return model.Disk(
+        at=at,
+        id=_disk_id(disk.id),
+        budget_bytes=disk.size,
+        table=disk.table,
+        boot=disk.boot,
+        volumes=tuple(
+            _volume(f"{at}.volumes[{n}]", volume, owners)
+            for n, volume in enumerate(disk.volumes)
+        ),
+    )
+
+
+def _disk_id(found_by: doc.DiskId) -> model.DiskId:
+    if isinstance(found_by, doc.IdOfOsInstall):
+        return model.DiskId("os_install")
+    if isinstance(found_by, doc.IdByHints):
+        return model.DiskId("hints", hints=dict(found_by.value))
+    return model.DiskId(found_by.type, found_by.value)
+
+
+def _volume(at: str, volume: doc.DiskVolume, owners: Owners) -> model.Volume:
+    if isinstance(volume, doc.Partition):
+        return _partition(at, volume, owners)
+    content, member_of = model.Content(), None
+    if isinstance(volume, doc.ServicePartition):
+        content = service_content(volume.type, volume.label)
+    elif isinstance(volume, doc.RaidMember):
+        content, member_of = _content(volume, owners), volume.raid
+    elif isinstance(volume, doc.PhysicalVolume):
+        member_of = volume.vg
+    else:
+        member_of = volume.bcache
+    return model.Volume(
+        at=at,
+        name=_named(volume, volume.type, content.mount),
+        role=volume.type,
+        size=volume.size or SERVICE_SIZES[volume.type],
+        type_guid=_type_guid(volume.type),
+        content=content,
+        member_of=member_of,
+    )
+
+
+def _partition(at: str, volume: doc.Partition, owners: Owners) -> model.Volume:
+    role = _ROLE_OF_MOUNT.get(volume.mount, "partition")
+    content = _content(volume, owners)
+    default = _type_guid(role)
+    if content.file_system == "swap":
+        default = TYPE_GUIDS["swap"]
+    return model.Volume(
+        at=at,
+        name=_named(volume, role, volume.mount),
+        role=role,
+        size=volume.size,
+        type_guid=volume.partition_guid or default,
+        content=content,
+    )
+
+
+def _content(content: doc.Content, owners: Owners) -> model.Content:
+    """Return the content with the defaults that follow from its mount."""
+    mount, images, label = content.mount, content.images, content.label
+    if images is None:
+        images = () if mount in (model.NONE, "multiboot") else owners
+    if mount == "multiboot":
+        mount, label = model.NONE, label or "multiboot"
+    return model.Content(
+        file_system=content.file_system or _file_system(content.mount),
+        mount=mount,
+        label=label,
+        uuid=content.uuid,
+        mkfs_options=content.mkfs_options,
+        fstab_options=content.fstab_options,
+        fstab_enabled=content.fstab_enabled,
+        keep_data=content.keep_data,
+        images=images,
+        encryption=_encryption(content.encryption),
+    )
+
+
+def _encryption(
+    encryption: doc.Encryption | None,
+) -> model.Encryption | None:
+    if encryption is None:
+        return None
+    return model.Encryption(encryption.key_file, encryption.tpm2)
+
+
+def _file_system(mount: str) -> str:
+    """Return the default: SPEC 2.3."""
+    if mount == "/boot/efi":
+        return _SERVICE_FILE_SYSTEMS["esp"]
+    return {model.NONE: model.NONE, "swap": "swap"}.get(mount, "ext4")
+
+
+def _group(at: str, group: doc.VolumeGroup, owners: Owners) -> model.Group:
+    volumes = tuple(
+        model.LogicalVolume(
+            at=f"{at}.volumes[{n}]",
+            name=_named(lv, "lv", lv.mount),
+            size=lv.size,
+            layout=lv.layout,
+            stripes=lv.stripes,
+            mirrors=lv.mirrors,
+            pool=lv.pool,
+            content=_content(lv, owners),
+        )
+        for n, lv in enumerate(group.volumes)
+    )
+    return model.Group(at, group.id, volumes)
+
+
+def _array(at: str, array: doc.Array, owners: Owners) -> model.Array:
+    return model.Array(
+        at=at,
+        id=array.id,
+        level=array.level,
+        spares=array.spares,
+        metadata=array.metadata,
+        vg=array.vg,
+        content=_content(array, owners),
+    )

@@ -1,0 +1,351 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""What is wrong with a layout between its objects, whatever the machine.
+
+Every function yields all that it finds; none stops the others.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+
+from ipa_partitions.disk.filesystem import MSDOS_TYPES, known
+from ipa_partitions.disk.size import Size
+from ipa_partitions.errors import LayoutError
+from ipa_partitions.layout import model
+from ipa_partitions.layout.build import SERVICE_SIZES
+from ipa_partitions.layout.images import image_problems
+
+_MIN_MEMBERS = {0: 2, 1: 2, 4: 3, 5: 3, 6: 4, 10: 2}
+_MSDOS_PARTITIONS = 4
+_GPT_NAME_LENGTH = 36
+_ROLE_FILE_SYSTEMS = {
+    # GRUB writes its environment there, and firmware reads FAT.
+    "multiboot": ("ext2", "ext3", "ext4"),
+    "esp": ("vfat",),
+}
+_OWNERS = {
+    "pv": "vg",
+    "raid": "raid",
+    "bcache_backing": "bcache",
+    "bcache_cache": "bcache",
+}
+
+
+def problems(layout: model.Layout) -> Iterator[LayoutError]:
+    """Yield everything that is wrong with ``layout``."""
+    for disk in layout.disks:
+        yield from _disk_problems(disk)
+    for group in layout.groups:
+        yield from _group_problems(group)
+    for at, content in contents(layout):
+        yield from _content_problems(at, content)
+    yield from _doubled_ids(layout)
+    yield from _references(layout)
+    yield from _members(layout)
+    yield from image_problems(layout.images)
+    yield from _mount_problems(layout)
+
+
+def contents(layout: model.Layout) -> Iterator[tuple[str, model.Content]]:
+    """Yield everything that may hold a filesystem, with its path."""
+    for disk in layout.disks:
+        for volume in disk.volumes:
+            yield volume.at, volume.content
+    for group in layout.groups:
+        for lv in group.volumes:
+            yield lv.at, lv.content
+    for array in layout.arrays:
+        yield array.at, array.content
+    for bcache in layout.bcaches:
+        yield bcache.at, bcache.content
+
+
+def _disk_problems(disk: model.Disk) -> Iterator[LayoutError]:
+    yield from _greedy(disk.volumes)
+    yield from {
+        "gpt": _gpt_problems,
+        "msdos": _msdos_problems,
+        "none": _tableless_problems,
+    }[disk.table](disk)
+    seen: set[str] = set()
+    for volume in disk.volumes:
+        if volume.role in SERVICE_SIZES and volume.role in seen:
+            yield LayoutError(volume.at, f"a second {volume.role} on the disk")
+        seen.add(volume.role)
+        allowed = _ROLE_FILE_SYSTEMS.get(volume.role)
+        if allowed and volume.content.file_system not in allowed:
+            yield LayoutError(
+                f"{volume.at}.file_system",
+                f"{volume.content.file_system!r} will not do for"
+                f" {volume.role}, which takes {' or '.join(allowed)}",
+            )
+        if volume.role == "multiboot" and volume.content.images:
+            yield LayoutError(
+                f"{volume.at}.images", "no image mounts the multiboot volume"
+            )
+
+
+def _greedy(
+    volumes: Iterable[model.Volume | model.LogicalVolume],
+) -> Iterator[LayoutError]:
+    """Yield every volume after the first that takes what remains."""
+    greedy = [volume for volume in volumes if volume.size.kind == "remaining"]
+    for volume in greedy[1:]:
+        yield LayoutError(
+            f"{volume.at}.size", f"{greedy[0].at} is 'remaining' already"
+        )
+
+
+def _gpt_problems(disk: model.Disk) -> Iterator[LayoutError]:
+    for volume in disk.volumes:
+        if len(volume.name) > _GPT_NAME_LENGTH:
+            yield LayoutError(
+                f"{volume.at}.name",
+                f"{volume.name!r} is longer than the {_GPT_NAME_LENGTH}"
+                " characters of a GPT name",
+            )
+
+
+def _msdos_problems(disk: model.Disk) -> Iterator[LayoutError]:
+    if len(disk.volumes) > _MSDOS_PARTITIONS:
+        yield LayoutError(
+            f"{disk.at}.volumes",
+            f"{len(disk.volumes)} volumes do not fit the"
+            f" {_MSDOS_PARTITIONS} primary partitions of an msdos table",
+        )
+    for volume in disk.volumes:
+        if volume.type_guid not in MSDOS_TYPES:
+            yield LayoutError(
+                volume.at,
+                f"an msdos table has no type for this {volume.role}",
+            )
+
+
+def _tableless_problems(disk: model.Disk) -> Iterator[LayoutError]:
+    if len(disk.volumes) != 1:
+        yield LayoutError(
+            f"{disk.at}.volumes",
+            f"{len(disk.volumes)} volumes where table none has exactly one",
+        )
+    for volume in disk.volumes:
+        if volume.role in SERVICE_SIZES:
+            yield LayoutError(
+                volume.at, f"a {volume.role} needs a partition table"
+            )
+        if volume.size not in (
+            Size("remaining", Fraction(0)),
+            Size("relative", Fraction(1)),
+        ):
+            yield LayoutError(
+                f"{volume.at}.size",
+                "without a table the volume takes the whole device:"
+                " 'remaining' or '100%'",
+            )
+
+
+def _group_problems(group: model.Group) -> Iterator[LayoutError]:
+    yield from _greedy(group.volumes)
+    seen: set[str] = set()
+    for lv in group.volumes:
+        if lv.name in seen:
+            yield LayoutError(
+                f"{lv.at}.name", f"a second {lv.name!r} in the group"
+            )
+        seen.add(lv.name)
+
+
+def _content_problems(
+    at: str, content: model.Content
+) -> Iterator[LayoutError]:
+    """Yield what the filesystem that ``content`` names does not allow."""
+    name, mount = content.file_system, content.mount
+    if name == model.NONE:
+        if mount != model.NONE:
+            yield LayoutError(
+                f"{at}.file_system", f"'none' cannot be mounted: {mount!r}"
+            )
+        for key in ("label", "uuid"):
+            if getattr(content, key) is not None:
+                yield LayoutError(
+                    f"{at}.{key}", f"there is no filesystem to have a {key}"
+                )
+        return
+    if name not in known():
+        yield LayoutError(
+            f"{at}.file_system",
+            f"{name!r} is not one of {', '.join((*known(), model.NONE))}",
+        )
+        return
+    if mount != model.NONE and (name == "swap") != (mount == "swap"):
+        yield LayoutError(
+            f"{at}.file_system", f"{name!r} cannot have the mount {mount!r}"
+        )
+    for key, problem in known()[name].problems(content.label, content.uuid):
+        yield LayoutError(f"{at}.{key}", problem)
+
+
+def _doubled_ids(layout: model.Layout) -> Iterator[LayoutError]:
+    entries = [
+        *(("disk", str(disk.id), f"{disk.at}.id") for disk in layout.disks),
+        *(("vg", group.id, f"{group.at}.id") for group in layout.groups),
+        *(("raid", array.id, f"{array.at}.id") for array in layout.arrays),
+        *(("bcache", each.id, f"{each.at}.id") for each in layout.bcaches),
+        *(
+            ("multiboot volume", "multiboot", volume.at)
+            for disk in layout.disks
+            for volume in disk.volumes
+            if volume.role == "multiboot"
+        ),
+    ]
+    first: dict[tuple[str, str], str] = {}
+    for kind, name, at in entries:
+        if (kind, name) in first:
+            yield LayoutError(
+                at, f"{name!r} is at {first[kind, name]} already"
+            )
+        first.setdefault((kind, name), at)
+
+
+def _memberships(
+    layout: model.Layout,
+) -> Iterator[tuple[str, str, str]]:
+    """Yield the path, the role and the owner of every member."""
+    for disk in layout.disks:
+        for volume in disk.volumes:
+            if volume.member_of:
+                at = f"{volume.at}.{_OWNERS[volume.role]}"
+                yield at, volume.role, volume.member_of
+    for array in layout.arrays:
+        if array.vg:
+            yield f"{array.at}.vg", "pv", array.vg
+
+
+def _references(layout: model.Layout) -> Iterator[LayoutError]:
+    """Yield every member of a group, array or set that is not there."""
+    there = {
+        "vg": [group.id for group in layout.groups],
+        "raid": [array.id for array in layout.arrays],
+        "bcache": [bcache.id for bcache in layout.bcaches],
+    }
+    for at, role, owner in _memberships(layout):
+        if owner not in there[_OWNERS[role]]:
+            yield LayoutError(
+                at,
+                f"there is no {_OWNERS[role]} {owner!r};"
+                f" there is {', '.join(there[_OWNERS[role]]) or 'none'}",
+            )
+
+
+def _members(layout: model.Layout) -> Iterator[LayoutError]:
+    """Yield the groups, arrays and sets that lack members."""
+    count = Counter((role, owner) for _, role, owner in _memberships(layout))
+    for group in layout.groups:
+        if not count["pv", group.id]:
+            yield LayoutError(f"{group.at}.id", "the group has no pv")
+    for array in layout.arrays:
+        needed = _MIN_MEMBERS[array.level] + array.spares
+        if count["raid", array.id] < needed:
+            yield LayoutError(
+                f"{array.at}.level",
+                f"level {array.level} with {array.spares} spares takes"
+                f" {needed} members, here are {count['raid', array.id]}",
+            )
+        if array.vg and array.content.file_system != model.NONE:
+            yield LayoutError(
+                f"{array.at}.vg", "the array has a filesystem already"
+            )
+    for bcache in layout.bcaches:
+        if count["bcache_backing", bcache.id] != 1:
+            yield LayoutError(
+                f"{bcache.at}.id", "a set has exactly one bcache_backing"
+            )
+
+
+def _mount_problems(layout: model.Layout) -> Iterator[LayoutError]:
+    """Yield what is wrong between the volumes and the images."""
+    mounts: dict[str, dict[str, str]] = {i.name: {} for i in layout.images}
+    members = _short_form_members(layout)
+    for at, content in contents(layout):
+        for n, name in enumerate(content.images):
+            if name not in mounts:
+                yield LayoutError(
+                    f"{at}.images[{n}]",
+                    f"there is no image {name!r};"
+                    f" there is {', '.join(mounts) or 'none'}",
+                )
+                continue
+            other = mounts[name].setdefault(content.mount, at)
+            doubled = other != at or name in content.images[:n]
+            if doubled and content.is_mounted and at not in members:
+                yield LayoutError(
+                    f"{at}.mount",
+                    f"{other} is {content.mount} of image {name!r} already",
+                )
+    for image in layout.images:
+        yield from _image_volumes(image, mounts[image.name])
+    yield from _shared_roots(layout)
+
+
+def _short_form_members(layout: model.Layout) -> frozenset[str]:
+    """Return the members of arrays that are told by their mount alone."""
+    return frozenset(
+        volume.at
+        for disk in layout.disks
+        for volume in disk.volumes
+        if volume.role == "raid" and not volume.member_of
+    )
+
+
+def _image_volumes(
+    image: model.Image, mounts: Iterable[str]
+) -> Iterator[LayoutError]:
+    if not mounts:
+        yield LayoutError(
+            f"{image.at}.name", f"no volume names the image {image.name!r}"
+        )
+    elif image.type == "os" and "/" not in mounts:
+        yield LayoutError(
+            f"{image.at}.name",
+            f"the image {image.name!r} has no volume with the mount /",
+        )
+    elif holder(image.target, mounts) is None:
+        yield LayoutError(
+            f"{image.at}.target",
+            f"no volume of the image {image.name!r} holds {image.target}",
+        )
+
+
+def holder(path: str, mounts: Iterable[str]) -> str | None:
+    """Return the mount point of the volume on which ``path`` lies."""
+    within = [
+        mount
+        for mount in mounts
+        if mount.startswith("/")
+        and posixpath.commonpath((mount, path)) == mount
+    ]
+    return max(within, key=len, default=None)
+
+
+def _shared_roots(layout: model.Layout) -> Iterator[LayoutError]:
+    systems = {image.name for image in layout.systems}
+    for at, content in contents(layout):
+        sharers = [name for name in content.images if name in systems]
+        if content.mount == "/" and len(set(sharers)) > 1:
+            yield LayoutError(
+                f"{at}.images",
+                f"{' and '.join(sharers)} cannot share one root",
+            )

@@ -1,0 +1,224 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""The classic form of ``image_info``, as Ironic's direct deploy sends it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
+
+from ipa_partitions.disk.size import REMAINING, Size
+from ipa_partitions.layout import document as doc
+from ipa_partitions.layout import model
+from ipa_partitions.layout.images import build_checksum, build_image
+from ipa_partitions.layout.values import TYPE_GUIDS, parse_words
+
+
+def _count(value: object) -> int:
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value)  # the API keeps instance_info as it was typed
+    if type(value) is not int or value < 0:
+        raise ValueError(f"{value!r} is not a whole number, 0 or more")
+    return value
+
+
+def _flag(value: object) -> bool:
+    flags = {"true": True, "false": False}
+    if isinstance(value, str) and value.lower() in flags:
+        return flags[value.lower()]
+    if not isinstance(value, bool):
+        raise ValueError(f"{value!r} is not true or false")
+    return value
+
+
+Count = Annotated[int, BeforeValidator(_count)]
+Flag = Annotated[bool, BeforeValidator(_flag)]
+
+
+class Classic(BaseModel):
+    """What Ironic sends; keys that it may add later are ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+    id: str | None = None
+    urls: Annotated[tuple[str, ...], Field(min_length=1)]
+    checksum: str | None = None
+    os_hash_algo: Literal["sha256", "sha512"] | None = None
+    os_hash_value: str | None = None
+    disk_format: doc.Name = "raw"
+    image_type: Literal["partition", "whole-disk"] = "partition"
+    root_mb: Count = 0
+    root_gb: Count = 0
+    swap_mb: Count = 0
+    ephemeral_mb: Count = 0
+    ephemeral_format: doc.Name | None = None
+    preserve_ephemeral: Flag = False
+    disk_label: Literal["gpt", "msdos"] | None = None
+    deploy_boot_mode: Literal["bios", "uefi"] | None = None
+    configdrive: doc.ConfigDrive = Field(default=None, repr=False)
+
+    @model_validator(mode="after")
+    def _has_root(self) -> Self:
+        if self.image_type == "partition" and not self.root_size_mb:
+            raise ValueError("root_mb or root_gb is required")
+        return self
+
+    @property
+    def root_size_mb(self) -> int:
+        """The size of the root partition, in MiB."""
+        return self.root_mb or self.root_gb * 1024
+
+
+def build_classic(classic: Classic) -> model.Layout:
+    """Return the layout: ephemeral, swap, config drive, root: SPEC 2.1.
+
+    Policy ``clean``; with ``preserve_ephemeral`` ``verify``, where all but
+    the ephemeral partition is made anew.
+    """
+    whole = classic.image_type == "whole-disk"
+    boot = doc.Boot(
+        firmware=classic.deploy_boot_mode or "auto",
+        loader="none" if whole else "grub",
+    )
+    image = _image(classic)
+    volumes = (
+        (_volume(classic, image.name, "root", REMAINING, mount="/"),)
+        if whole
+        else tuple(_volumes(classic, image.name))
+    )
+    disk = model.Disk(
+        at="$",
+        id=model.DiskId("os_install"),
+        budget_bytes=None,
+        table="none" if whole else classic.disk_label or "gpt",
+        boot=None,
+        volumes=volumes,
+    )
+    return model.Layout(
+        form="classic",
+        policy="verify" if classic.preserve_ephemeral else "clean",
+        disks=(disk,),
+        groups=(),
+        arrays=(),
+        bcaches=(),
+        images=(image,),
+        rsync_flags=parse_words(doc.DeployFlags().rsync_flags),
+        kernel_params="",
+        boot=model.Boot(**boot.model_dump()),
+        configdrive=classic.configdrive,
+        catalog_url=None,
+    )
+
+
+def classic_path(at: str) -> str:
+    """Return the key of the classic form that a path of ours stands for."""
+    for ours, theirs in _PATHS.items():
+        at = at.replace(ours, theirs)
+    return at
+
+
+_PATHS = {
+    "$.image_pull_url": "$.urls[0]",
+    "$.ephemeral_mb.file_system": "$.ephemeral_format",
+}
+
+
+def _image(classic: Classic) -> model.Image:
+    url = classic.urls[0]
+    declared = doc.Image(
+        name="image",
+        image_name=classic.id,
+        image_uuid=classic.id,
+        image_pull_url=url,
+        disk_format=classic.disk_format,
+    )
+    image = build_image("$", declared)
+    checksum = build_checksum(
+        classic.os_hash_algo,
+        classic.os_hash_value,
+        None if classic.os_hash_value else classic.checksum,
+    )
+    kind: Literal["os", "whole-disk"] = (
+        "whole-disk" if classic.image_type == "whole-disk" else "os"
+    )
+    return replace(image, checksum=checksum, type=kind)
+
+
+def _volumes(classic: Classic, image: str) -> Iterator[model.Volume]:
+    """Yield the partitions in the order of SPEC 2.1."""
+    kept = classic.preserve_ephemeral
+    if classic.ephemeral_mb:
+        yield _volume(
+            classic, image, "ephemeral0", Size.mib(classic.ephemeral_mb),
+            file_system=classic.ephemeral_format or "ext4", keep_data=kept,
+        )  # fmt: skip
+    if classic.swap_mb:
+        yield _volume(
+            classic, image, "swap1", Size.mib(classic.swap_mb),
+            mount="swap", file_system="swap",
+        )  # fmt: skip
+    if classic.configdrive:
+        yield _volume(
+            classic, image, model.CONFIG_DRIVE, model.CONFIG_DRIVE_SIZE
+        )
+    yield _volume(
+        classic, image, "root", Size.mib(classic.root_size_mb), mount="/",
+        file_system="ext4",
+    )  # fmt: skip
+
+
+_PLACES = {
+    "ephemeral0": "$.ephemeral_mb",
+    "swap1": "$.swap_mb",
+    model.CONFIG_DRIVE: "$.configdrive",
+    "root": "$.root_mb",
+}
+
+
+def _volume(
+    classic: Classic,
+    image: str,
+    name: str,
+    size: Size,
+    *,
+    mount: str = model.NONE,
+    file_system: str = model.NONE,
+    keep_data: bool = False,
+) -> model.Volume:
+    whole = classic.image_type == "whole-disk"
+    return model.Volume(
+        at=_PLACES[name],
+        name=name,
+        role="partition",
+        size=size,
+        type_guid=TYPE_GUIDS["swap" if mount == "swap" else "linux"],
+        content=model.Content(
+            file_system="ext4" if whole else file_system,
+            mount=mount,
+            # What stock Ironic labels them, and cloud-init looks for.
+            label=name
+            if file_system != model.NONE and name != "root"
+            else None,
+            keep_data=keep_data,
+            images=() if mount == model.NONE else (image,),
+        ),
+    )

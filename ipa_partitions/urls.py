@@ -1,0 +1,90 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""URLs of images: which source serves them, and what a log may say."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit, urlunsplit
+
+HINT = (
+    "http(s)://, file:///, rsync://host/module/path, host::module/path,"
+    " user@host:path, oci:// or catalog:os/release"
+)
+
+_WITH_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_RSYNC_MODULE = re.compile(
+    r"(?:[A-Za-z0-9_.-]+@)?[A-Za-z0-9][A-Za-z0-9_.-]*::[^:/-][^:]*"
+)
+_CATALOG = re.compile(r"catalog:[A-Za-z0-9.-]+(?:/[A-Za-z0-9._-]+){1,2}")
+_SSH = re.compile(r"[A-Za-z0-9_][\w.-]*@[A-Za-z0-9][\w.-]*:[^:].*")
+
+
+def public_url(url: str) -> str:
+    """Return ``url`` without user, password, query and fragment.
+
+    For every log, message and plan: those parts may be secrets.
+    """
+    if not _WITH_SCHEME.match(url):
+        return url.partition("?")[0]
+    try:
+        parts = urlsplit(url)
+        host = parts.netloc.rpartition("@")[2]
+    except ValueError:
+        return url.partition(":")[0] + "://..."
+    return urlunsplit((parts.scheme, host, parts.path, "", ""))
+
+
+def url_scheme(url: str) -> str:
+    """Return the name of the source that serves ``url``.
+
+    rsync's short form ``host::module`` is ``rsync``, ``user@host:path`` is
+    ``ssh``. Raises ValueError for what is no URL of an image.
+    """
+    if not url.isprintable() or " " in url or url.startswith("-"):
+        raise ValueError("is empty, or has a space or control character")
+    if _WITH_SCHEME.match(url):
+        return _checked_scheme(url)
+    for pattern, scheme in (
+        (_CATALOG, "catalog"),
+        (_RSYNC_MODULE, "rsync"),
+        (_SSH, "ssh"),
+    ):
+        if pattern.fullmatch(url):
+            return scheme
+    raise ValueError(f"{public_url(url)!r} is not one of {HINT}")
+
+
+def _checked_scheme(url: str) -> str:
+    parts = urlsplit(url)
+    scheme = parts.scheme.lower()
+    if scheme == "file":
+        if parts.netloc not in ("", "localhost"):
+            raise ValueError(f"{public_url(url)!r} names a host")
+        if not parts.path.startswith("/") or parts.query or parts.fragment:
+            raise ValueError(f"{public_url(url)!r} is not file:///path")
+    elif not parts.hostname or parts.hostname.startswith("-"):
+        raise ValueError(f"{public_url(url)!r} names no host")
+    else:
+        _ = parts.port  # raises ValueError when it is no port
+    return scheme
+
+
+def url_path(url: str) -> str:
+    """Return the path of ``url``, without query, for its suffixes."""
+    if not _WITH_SCHEME.match(url):
+        return url
+    try:
+        return urlsplit(url).path
+    except ValueError:
+        return ""

@@ -1,0 +1,70 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+
+"""Loop disks for the tests of this folder, and a look at what they leave."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests import loops
+
+MIB = 1024**2
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """Fail a test that leaves a temporary file, a mount or a loop device."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    yield
+    mounts = Path("/proc/self/mounts").read_text().splitlines()
+    left = [line for line in mounts if str(tmp_path) in line]
+    left += [str(path) for path in scratch.iterdir()]
+    left += [
+        f"{file.parent.parent.name} of {backing}"
+        for file in Path("/sys/block").glob("loop*/loop/backing_file")
+        if (backing := _text(file)).startswith(str(tmp_path))
+    ]
+    assert left == []
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text()
+    except OSError:  # detached meanwhile, so it is not ours
+        return ""
+
+
+@pytest.fixture
+def loop_disk(tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """Return a function that makes and attaches a blank disk."""
+    with ExitStack() as stack:
+
+        def make(size_mib: int = 1024, sector_bytes: int = 512) -> str:
+            number = len(list(tmp_path.glob("disk*.img")))
+            image = loops.blank_image(
+                tmp_path / f"disk{number}.img", size_mib * MIB
+            )
+            return stack.enter_context(loops.attached(image, sector_bytes))
+
+        yield make

@@ -1,0 +1,239 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+
+"""Two really different operating systems to deploy, built once and kept.
+
+Debian 12 as an ext4 filesystem (``raw``, and the same compressed), Debian 13
+as a tar archive. Neither lets anybody in: a system that is up prints what it
+sees of itself on the first serial port, which is what the tests read, and
+powers off when its kernel command line asks for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+CACHE = Path(
+    os.environ.get(
+        "IPA_PARTITIONS_CACHE", Path(__file__).parent.parent / ".cache"
+    )
+)
+
+KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+
+# What the firmware and the boot loader see is 900 MiB; it grows to its volume.
+RAW_SIZE = "900M"
+
+PACKAGES = (
+    "linux-image-cloud-amd64",
+    "initramfs-tools",
+    "zstd",
+    "systemd-sysv",
+    "udev",
+    "mount",
+    "e2fsprogs",
+)
+
+# An initrd of 60 drivers is a fraction of one of 600, to read and to unpack.
+DRIVERS = "virtio_pci virtio_blk ext4 xfs btrfs ahci sd_mod"
+
+UP = "IPA-PARTITIONS-UP"
+POWER_OFF = "ipa-partitions.poweroff"
+
+FILES = {
+    "etc/initramfs-tools/conf.d/small": "MODULES=list\nCOMPRESS=zstd\n",
+    "etc/initramfs-tools/hooks/drivers": f"""#!/bin/sh
+[ "$1" = prereqs ] && exit 0
+. /usr/share/initramfs-tools/hook-functions
+for driver in {DRIVERS}; do manual_add_modules "$driver"; done
+""",
+    "etc/systemd/system/tell.service": """[Unit]
+Description=Tell the serial port what came up
+After=multi-user.target
+[Service]
+Type=oneshot
+ExecStart=/usr/local/sbin/tell
+[Install]
+WantedBy=multi-user.target
+""",
+    "usr/local/sbin/tell": f"""#!/bin/sh
+# One line of JSON: which system this is, and what it mounted and swaps to.
+. /etc/os-release
+mounts=$(findmnt --real --json --list --output TARGET,FSTYPE,UUID,SIZE --bytes)
+swaps=$(tail -n +2 /proc/swaps | while read -r device rest; do
+    blkid --probe --match-tag UUID --output value "$device"
+done)
+line=$(printf '%s {{"id": "%s", "version": "%s", "kernel": "%s",
+ "swaps": "%s", "failed": "%s", "cmdline": "%s", "findmnt": %s}}' \\
+    {UP} "$ID" "$VERSION_ID" "$(uname -r)" "$(echo $swaps)" \\
+    "$(systemctl list-units --failed --plain --no-legend | tr -d '"')" \\
+    "$(cat /proc/cmdline)" "$mounts" | tr '\\n' ' ')
+printf '\\n%s\\n' "$line" > /dev/ttyS0
+if grep -q -w {POWER_OFF} /proc/cmdline; then
+    systemctl poweroff --no-block
+fi
+""",
+    "etc/hostname": "deployed\n",
+    "etc/machine-id": "",
+    "etc/fstab": "/dev/nowhere / ext4 defaults 0 1\n",
+}
+
+LINKS = {
+    "etc/systemd/system/multi-user.target.wants/tell.service": (
+        "../tell.service"
+    ),
+    # Nobody logs in, and a prompt would be written between our lines.
+    "etc/systemd/system/serial-getty@ttyS0.service": "/dev/null",
+    "etc/systemd/system/getty@tty1.service": "/dev/null",
+    "etc/systemd/system/apt-daily.timer": "/dev/null",
+    "etc/systemd/system/apt-daily-upgrade.timer": "/dev/null",
+}
+
+USELESS = ("doc", "info", "lintian", "locale", "man", "bug")
+
+
+@dataclass(frozen=True)
+class SystemImage:
+    """An image in the cache, and what the system says when it is up."""
+
+    name: str
+    version: str
+    disk_format: str
+    path: Path
+
+    @property
+    def kernel(self) -> Path:
+        """Its kernel, as a file of its own."""
+        return self.path.parent / "vmlinuz"
+
+    @property
+    def sha256(self) -> str:
+        """The digest of the file."""
+        with self.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def debian_12(compression: str = "zst") -> SystemImage:
+    """Return Debian 12 as a filesystem, compressed or not (``""``)."""
+    folder = _built("bookworm", _make_raw)
+    suffix = f".{compression}" if compression else ""
+    return SystemImage(
+        "debian-12", "12", "raw", folder / f"debian-12.raw{suffix}"
+    )
+
+
+def debian_13() -> SystemImage:
+    """Return Debian 13 as a tar archive."""
+    folder = _built("trixie", _make_tar)
+    return SystemImage("debian-13", "13", "tar", folder / "debian-13.tar.zst")
+
+
+def _built(suite: str, make: object) -> Path:
+    recipe = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
+    folder = CACHE / "systems" / f"{suite}-{recipe}"
+    if folder.exists():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for old in folder.parent.glob(f"{suite}-*"):
+        shutil.rmtree(old)
+    assert callable(make)
+    # Beside its place, so that a build that was broken off is none.
+    fresh = Path(tempfile.mkdtemp(prefix=".building-", dir=folder.parent))
+    try:
+        make(suite, fresh)
+        fresh.rename(folder)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    return folder
+
+
+def _make_raw(suite: str, folder: Path) -> None:
+    tree = folder / "tree"
+    _bootstrap(suite, tree)
+    image = folder / "debian-12.raw"
+    _run("truncate", "--size", RAW_SIZE, str(image))
+    _run("mke2fs", "-q", "-t", "ext4", "-d", str(tree), str(image))
+    shutil.rmtree(tree)
+    _run("zstd", "-q", "-3", "-T0", "--keep", str(image))
+
+
+def _make_tar(suite: str, folder: Path) -> None:
+    _bootstrap(suite, folder / "debian-13.tar.zst")
+
+
+def _bootstrap(suite: str, target: Path) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        overlay = Path(scratch)
+        _write_overlay(overlay)
+        _run(
+            "mmdebstrap", "--mode=root", "--variant=minbase", "--quiet",
+            f"--include={','.join(PACKAGES)}",
+            *(f"--dpkgopt=path-exclude=/usr/share/{u}/*" for u in USELESS),
+            f"--essential-hook=sync-in {overlay} /",
+            "--customize-hook=rm -rf $1/var/cache/debconf $1/var/log/*",
+            f"--customize-hook=cp $1/boot/vmlinuz-* {target.parent}/vmlinuz",
+            suite, str(target),
+            *_sources(suite),
+        )  # fmt: skip
+
+
+def _write_overlay(overlay: Path) -> None:
+    overlay.chmod(0o755)
+    for name, text in FILES.items():
+        file = overlay / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        file.chmod(0o755 if text.startswith("#!") else 0o644)
+    for name, target in LINKS.items():
+        link = overlay / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(target)
+
+
+def _sources(suite: str) -> tuple[str, ...]:
+    """Return the machine's own Debian mirror, none for mmdebstrap's choice."""
+    listed = subprocess.run(
+        [
+            "apt-get", "indextargets", "Created-By: Packages",
+            "--format", "$(ORIGIN) $(LABEL) $(REPO_URI)",
+        ],
+        check=True, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    for line in listed.splitlines():
+        origin, _, rest = line.partition(" ")
+        label, _, uri = rest.partition(" ")
+        if origin == label == "Debian" and uri.startswith("http"):
+            return (f"deb [signed-by={KEYRING}] {uri} {suite} main",)
+    return ()
+
+
+def _run(*argv: str) -> None:
+    ran = subprocess.run(argv, check=False, capture_output=True, text=True)
+    if ran.returncode:
+        raise RuntimeError(f"{' '.join(argv)}: {ran.stdout}{ran.stderr}")
+
+
+def main() -> None:
+    """Build both, or say where they are."""
+    for build in (debian_12, debian_13):
+        print(build().path, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+
+"""A virtual machine that boots a disk and is read on its serial port.
+
+It has one virtio disk, no network and no reboot: a machine that restarts or
+powers off has ended. Its time is bounded, and it is always ended.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests import systems
+
+# Under emulation on two busy cores a system is up in less than a minute.
+TIMEOUT_S = 300
+
+# A kernel that runs by KVM says so long before.
+PROBE_TIMEOUT_S = 20
+
+EMULATED = ("-accel", "tcg,thread=multi", "-cpu", "max")
+VIRTUAL = ("-accel", "kvm", "-cpu", "host")
+
+# For every kernel that is to boot here: its console is what tests read, and
+# the clock of an emulated processor is not steady.
+KERNEL_PARAMS = f"console=ttyS0 tsc=unstable {systems.POWER_OFF}"
+
+
+class BootError(AssertionError):
+    """The machine did not come up; the message ends with its console."""
+
+    def __init__(self, problem: str, console: str) -> None:
+        tail = "\n".join(console.splitlines()[-40:])
+        super().__init__(f"{problem}; the end of its console:\n{tail}")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the system that came up says of itself."""
+
+    id: str
+    version: str
+    kernel: str
+    cmdline: str
+    swap_uuids: tuple[str, ...]
+    mounts: dict[str, dict[str, Any]]
+    failed_units: str
+    console: str
+    seconds: float
+
+    @property
+    def root_uuid(self) -> str:
+        """The UUID of the filesystem on ``/``."""
+        return str(self.mounts["/"]["uuid"])
+
+
+def boot_disk(
+    disk: Path,
+    snapshot: bool = True,
+    timeout_s: int = TIMEOUT_S,
+    watch: Callable[[str], None] = lambda line: None,
+) -> Facts:
+    """Boot ``disk`` under BIOS, return what its system says, power off.
+
+    With ``snapshot`` nothing that the system writes stays. ``watch`` gets
+    every line of the console. Raises BootError if no system says that it is
+    up within ``timeout_s``.
+    """
+    snapshot_word = "on" if snapshot else "off"
+    argv = _argv(
+        "-drive",
+        f"file={disk},if=virtio,format=raw,snapshot={snapshot_word}",
+        accelerator=VIRTUAL if has_kvm() else EMULATED,
+    )
+    started = time.monotonic()
+    console = _run(argv, timeout_s, watch)
+    seconds = time.monotonic() - started
+    for line in console.splitlines():
+        _, found, told = line.partition(f"{systems.UP} ")
+        if found:
+            return _facts(json.loads(told), console, seconds)
+    raise BootError(f"no system came up in {seconds:.0f} s", console)
+
+
+def _facts(told: dict[str, Any], console: str, seconds: float) -> Facts:
+    listed = told["findmnt"]["filesystems"]
+    return Facts(
+        id=told["id"],
+        version=told["version"],
+        kernel=told["kernel"],
+        cmdline=told["cmdline"],
+        swap_uuids=tuple(told["swaps"].split()),
+        mounts={mount["target"]: mount for mount in listed},
+        failed_units=told["failed"],
+        console=console,
+        seconds=seconds,
+    )
+
+
+@functools.cache
+def has_kvm() -> bool:
+    """Tell whether KVM runs a kernel here, by running one.
+
+    /dev/kvm may be there, open, and still not get a kernel going. The
+    answer is kept until the machine restarts.
+    """
+    if not Path("/dev/kvm").exists():
+        return False
+    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    answer = systems.CACHE / f"kvm-{boot_id}"
+    if not answer.exists():
+        answer.parent.mkdir(parents=True, exist_ok=True)
+        argv = _argv(
+            "-kernel", str(systems.debian_13().kernel),
+            "-append", "console=ttyS0 panic=-1",
+            accelerator=VIRTUAL,
+        )  # fmt: skip
+        console = _run(argv, PROBE_TIMEOUT_S)
+        # It has no root filesystem: to come as far as that is all we ask.
+        answer.write_text("yes" if "Kernel panic" in console else "no")
+    return answer.read_text() == "yes"
+
+
+def _argv(*more: str, accelerator: tuple[str, ...]) -> list[str]:
+    return [
+        "qemu-system-x86_64", *accelerator,
+        "-smp", "2", "-m", "1024",
+        "-display", "none", "-monitor", "none", "-no-reboot", "-nic", "none",
+        "-device", "virtio-rng-pci",
+        *more,
+    ]  # fmt: skip
+
+
+def _run(
+    argv: list[str],
+    timeout_s: float,
+    watch: Callable[[str], None] = lambda line: None,
+) -> str:
+    """Run a machine until it ends, at most ``timeout_s``: its console."""
+    with tempfile.TemporaryDirectory() as scratch:
+        serial = Path(scratch) / "console"
+        serial.touch()
+        with (
+            (Path(scratch) / "stderr").open("w+") as stderr,
+            serial.open(errors="replace", newline="\n") as console,
+        ):
+            process = subprocess.Popen(
+                [*argv, "-serial", f"file:{serial}"],
+                stdin=subprocess.DEVNULL,
+                stderr=stderr,
+            )
+            try:
+                _follow(process, console, timeout_s, watch)
+            finally:
+                process.kill()
+                process.wait()
+            stderr.seek(0)
+            return serial.read_text(errors="replace") + stderr.read()
+
+
+def _follow(
+    process: subprocess.Popen[bytes],
+    console: Any,
+    timeout_s: float,
+    watch: Callable[[str], None],
+) -> None:
+    until = time.monotonic() + timeout_s
+    rest = ""
+    while time.monotonic() < until:
+        ended = process.poll() is not None
+        *lines, rest = (rest + console.read()).split("\n")
+        for line in lines:
+            watch(line)
+        if ended:
+            return
+        time.sleep(0.1)
