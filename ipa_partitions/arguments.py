@@ -119,7 +119,9 @@ def _add_plan(parser: Any) -> None:
         help="imagine this blank disk, instead of looking at this machine's",
     )
     parser.add_argument(
-        "--firmware", choices=("auto", "bios", "uefi", "both"), metavar="F"
+        "--firmware",
+        choices=("bios", "uefi", "both"),
+        help="for a document that does not say; else as this machine",
     )
     parser.add_argument(
         "--seed", metavar="UUID", type=_uuid, help="makes the same plan again"

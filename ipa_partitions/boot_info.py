@@ -106,7 +106,7 @@ class BootInfo:
         """
         for wanted in (
             lambda e: e.os_id == image,
-            lambda e: image in (e.image_name, e.image_uuid),
+            lambda e: image in {e.image_name, e.image_uuid} - {None},
             lambda e: str(e.grub_id) == str(image),
         ):
             found = [e for e in self.elements if wanted(e)]

@@ -103,10 +103,7 @@ def _validate(arguments: Namespace) -> None:
         layout.parse(_read(arguments))
     except LayoutErrors as error:
         if arguments.json:
-            problems = [
-                {"at": each.at, "problem": each.problem}
-                for each in error.errors
-            ]
+            problems = [str(each) for each in error.errors]
             _print_json({"valid": False, "problems": problems})
         raise
     if arguments.json:

@@ -20,9 +20,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from ipa_partitions import layout, plan
-from ipa_partitions.boot_info import BootInfo
+from ipa_partitions.boot_info import (
+    BootDirectory,
+    BootInfo,
+    find,
+    read,
+    switch,
+)
 from ipa_partitions.disk.machine import Disk, Machine
-from ipa_partitions.disk.probe import probe
+from ipa_partitions.disk.probe import filesystem_devices, probe
+from ipa_partitions.errors import ActionError
 from ipa_partitions.layout.model import Layout
 from ipa_partitions.progress import Listener
 from ipa_partitions.resolve import resolve
@@ -104,8 +111,54 @@ def deploy(request: Request, listener: Listener | None = None) -> Result:
 
 
 def read_back(made: plan.Plan) -> Result:
-    """Return what is now on the disks that ``made`` wrote."""
-    ...
+    """Return what is now on the disks that ``made`` wrote.
+
+    Raises ActionError if it is not what was meant.
+    """
+    resolved = made.resolved
+    if not resolved.bootable or not _writes_loader(made):
+        return Result(None, None, None)
+    default = resolved.bootable[resolved.default_system]
+    if not resolved.installs_loader:
+        return Result(default.root.uuid, None, None)
+    holder = resolved.multiboot or default.boot
+    with find([holder.device]).opened() as directory:
+        info = read(directory)
+    current = info.elements[info.current_element]
+    if current.root_uuid != default.root.uuid:
+        raise ActionError(
+            f"{holder.device}: the default boots {current.root_uuid},"
+            f" not {default.root.uuid}"
+        )
+    return Result(current.root_uuid, None, info)
+
+
+def get_boot_info(partition: str | None = None) -> BootInfo:
+    """Return boot-info as it is on ``partition``, or wherever it is found.
+
+    Raises MachineError if there is none.
+    """
+    with _found(partition).opened() as directory:
+        return read(directory)
+
+
+def switch_boot(
+    image: str | int, once: bool = False, partition: str | None = None
+) -> BootInfo:
+    """Make ``image`` the default, or with ``once`` the next boot's only.
+
+    Returns boot-info. Raises MachineError if there is no such image.
+    """
+    with _found(partition).opened(writable=True) as directory:
+        return switch(directory, image, once)
+
+
+def _found(partition: str | None) -> BootDirectory:
+    return find([partition] if partition else filesystem_devices())
+
+
+def _writes_loader(made: plan.Plan) -> bool:
+    return any(action.phase >= plan.Phase.IMAGE for action in made.actions)
 
 
 def _machine(request: Request, parsed: Layout) -> Machine:

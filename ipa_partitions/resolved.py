@@ -118,6 +118,13 @@ class System:
         """The volume mounted on ``/``; only ``os`` images must have one."""
         return next(v for v in self.mounts if v.content.mount == "/")
 
+    @property
+    def boot(self) -> Volume:
+        """The volume that its ``/boot`` is on."""
+        return next(
+            (v for v in self.mounts if v.content.mount == "/boot"), self.root
+        )
+
 
 @dataclass(frozen=True)
 class ResolvedLayout:

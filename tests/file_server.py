@@ -20,16 +20,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
-def serving(*files: Path) -> Iterator[str]:
-    """Serve ``files`` by their names; yield the URL they are below."""
+def serving(
+    *files: Path, gate: threading.Event | None = None
+) -> Iterator[str]:
+    """Serve ``files`` by their names; yield the URL they are below.
+
+    With a ``gate`` the second half of a file waits until it is set, or for
+    a minute.
+    """
     paths = {f"/{file.name}": str(file) for file in files}
 
     class Handler(SimpleHTTPRequestHandler):
         def translate_path(self, path: str) -> str:
             return paths.get(path.partition("?")[0], "/nowhere")
+
+        def copyfile(self, source: Any, outputfile: Any) -> None:
+            if gate is not None:
+                size_bytes = Path(source.name).stat().st_size
+                outputfile.write(source.read(size_bytes // 2))
+                gate.wait(60)
+            super().copyfile(source, outputfile)
 
         def log_message(self, *words: object) -> None:
             """Say nothing: what matters is what the client says."""

@@ -106,10 +106,12 @@ class Agent:
         every_s: float = 0.2,
     ) -> dict[str, Any]:
         """Run a command as ``command`` does, and ``watch`` its progress."""
+        until = time.monotonic() + TIMEOUT_S
         response = self.post(name, params, wait=False)
         response.raise_for_status()
         command = response.json()
         while command["command_status"] == "RUNNING":
+            assert time.monotonic() < until, f"{name} does not end"
             progress = (command["command_result"] or {}).get("progress")
             if progress:
                 watch(progress)

@@ -27,7 +27,7 @@ from ipa_partitions.plan import Phase
 from ipa_partitions.resolved import ResolvedLayout, System, Volume
 
 # What fstab(5) lets stand in no field as it is.
-_SPECIAL = re.compile(r"[\s\\#]")
+_SPECIAL = re.compile(r"[\s\\]")
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class WriteFstab:
         return [cls(s) for s in resolved.bootable if s.deploys]
 
     @property
-    def parallel(self) -> frozenset[str]:
+    def devices(self) -> frozenset[str]:
         """The devices that it works on."""
         return frozenset(volume.device for volume in self.system.mounts)
 

@@ -15,6 +15,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -76,6 +77,8 @@ class Grub:
                 "--locales=", "--fonts=", "--themes=no", "--no-floppy",
                 disk,
             )  # fmt: skip
+            with Path(disk).open("rb") as device:
+                os.fsync(device)
 
 
 GRUB = Grub()

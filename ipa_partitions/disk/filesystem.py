@@ -40,8 +40,8 @@ Argv = tuple[str, ...]
 class Filesystem:
     """How to make, name, renew and grow one kind of filesystem.
 
-    ``mkfs`` ends before the device, ``label_option`` of mkfs precedes the
-    label. In ``uuid_option`` of mkfs, ``check``, ``new_uuid``, ``new_label`` and
+    ``mkfs`` ends before the device, ``label_option`` of mkfs before the
+    label. In ``uuid_option``, ``check``, ``new_uuid``, ``new_label`` and
     ``grow`` the words ``{device}``, ``{uuid}``, ``{label}`` and ``{root}``
     stand for themselves; they work on a filesystem that is not mounted,
     but ``grow`` on one mounted at ``{root}`` where ``grows_mounted``.
@@ -53,6 +53,7 @@ class Filesystem:
     label_max_bytes: int
     uuid_format: Literal["uuid", "fat"] = "uuid"
     check: Argv = ()
+    check_ok_codes: tuple[int, ...] = (0,)
     new_uuid: Argv = ()
     new_label: Argv = ()
     grow: Argv = ()
@@ -92,6 +93,10 @@ class Filesystem:
             example = "ABCD-1234" if self.uuid_format == "fat" else "a UUID"
             yield "uuid", f"{uuid!r} is not of the form {example}"
 
+    def uuid_word(self, uuid: str) -> str:
+        """Return what the programs take for what ``blkid`` shows."""
+        return uuid.replace("-", "") if self.uuid_format == "fat" else uuid
+
     def uuid_text(self, uuid: str) -> str:
         """Return what ``blkid`` shows for the random UUID ``uuid``."""
         if self.uuid_format == "fat":
@@ -114,6 +119,7 @@ def _ext(version: str) -> Filesystem:
         uuid_option=("-U", "{uuid}"),
         label_max_bytes=16,
         check=("e2fsck", "-f", "-p", "{device}"),
+        check_ok_codes=(0, 1),  # 1: all that was wrong is mended
         new_uuid=("tune2fs", "-U", "{uuid}", "{device}"),
         new_label=("tune2fs", "-L", "{label}", "{device}"),
         grow=("resize2fs", "{device}"),
@@ -155,6 +161,7 @@ VFAT = Filesystem(
     label_max_bytes=11,
     uuid_format="fat",
     check=("fsck.vfat", "-a", "{device}"),
+    check_ok_codes=(0, 1),  # as e2fsck
     new_uuid=("fatlabel", "-i", "{device}", "{uuid}"),
     new_label=("fatlabel", "{device}", "{label}"),
     fsck_pass=True,

@@ -52,6 +52,18 @@ def probe() -> Machine:
     return Machine(disks, "uefi" if is_uefi else "bios")
 
 
+def filesystem_devices() -> tuple[str, ...]:
+    """Return every block device that may hold a filesystem."""
+    shown = run("lsblk", "--json", "--bytes", "--list", "-o", _COLUMNS)
+    return tuple(
+        row["path"]
+        for row in jsonutils.loads(shown)["blockdevices"]
+        if row["size"]
+        and row["type"] != "rom"
+        and not row["kname"].startswith(_MEMORY)
+    )
+
+
 def _disk(row: dict[str, Any], links: dict[str, list[str]]) -> Disk:
     return Disk(
         device=row["path"],

@@ -72,7 +72,9 @@ def read_ahead(
             thread.join()
 
 
-def _thread(target: Callable[..., None], *arguments: object) -> threading.Thread:
+def _thread(
+    target: Callable[..., None], *arguments: object
+) -> threading.Thread:
     # A copy of the context, so that progress reaches who listens.
     thread = threading.Thread(
         target=contextvars.copy_context().run, args=(target, *arguments)

@@ -58,7 +58,7 @@ def unmountable_on_failure(device: str) -> Iterator[None]:
 
 def zero_start(device: str) -> None:
     """Zero the first MiB of ``device``: no filesystem is found there."""
-    with _opened(device, os.O_WRONLY) as fd:
+    with _opened(device) as fd:
         size_bytes = os.lseek(fd, 0, os.SEEK_END)
         os.pwrite(fd, bytes(min(START_BYTES, size_bytes)), 0)
         os.fsync(fd)
@@ -66,7 +66,7 @@ def zero_start(device: str) -> None:
 
 def sync(device: str) -> None:
     """Bring everything that was written to ``device`` onto it."""
-    with _opened(device, os.O_WRONLY) as fd:
+    with _opened(device) as fd:
         os.fsync(fd)
 
 
@@ -87,8 +87,7 @@ def write(
     fails, and what ``blocks`` and ``approve`` raise.
     """
     zero_start(device)
-    # Fails if it is mounted or held otherwise.
-    with _opened(device, os.O_WRONLY | os.O_DIRECT | os.O_EXCL) as fd:
+    with _opened(device, os.O_DIRECT) as fd:
         writer = _Writer(fd, size_bytes)
         start = b""
         offset = 0
@@ -111,14 +110,16 @@ def write(
 
 
 @contextmanager
-def _opened(device: str, flags: int) -> Iterator[int]:
+def _opened(device: str, direct: int = 0) -> Iterator[int]:
+    # O_EXCL fails for a device that is mounted, or held otherwise.
+    flags = os.O_WRONLY | os.O_EXCL | os.O_CLOEXEC
     try:
         try:
-            fd = os.open(device, flags | os.O_CLOEXEC)
+            fd = os.open(device, flags | direct)
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
-            fd = os.open(device, (flags | os.O_CLOEXEC) & ~os.O_DIRECT)
+            fd = os.open(device, flags)
         try:
             yield fd
         finally:

@@ -188,13 +188,17 @@ def _unzstd_frame(packed: _Packed) -> Iterator[bytes]:
         block = packed.take(3)
         word = int.from_bytes(block, "little")
         is_last, is_run = bool(word & 1), (word >> 1 & 3) == 1
-        yield decoder.decompress(block + packed.take(1 if is_run else word >> 3))
+        yield decoder.decompress(
+            block + packed.take(1 if is_run else word >> 3)
+        )
     if has_checksum:
         yield decoder.decompress(packed.take(4))
     if not decoder.eof:
         raise EOFError
 
 
-_UNPACKERS: Mapping[
-    str, Callable[[Iterable[memoryview]], Iterator[bytes]]
-] = {"gzip": _gunzip, "xz": _unxz, "zstd": _unzstd}
+_UNPACKERS: Mapping[str, Callable[[Iterable[memoryview]], Iterator[bytes]]] = {
+    "gzip": _gunzip,
+    "xz": _unxz,
+    "zstd": _unzstd,
+}

@@ -22,6 +22,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
+from ipa_partitions import registry
 from ipa_partitions.disk.filesystem import MSDOS_TYPES, known
 from ipa_partitions.disk.size import Size
 from ipa_partitions.errors import LayoutError
@@ -58,6 +59,12 @@ def problems(layout: model.Layout) -> Iterator[LayoutError]:
     yield from _members(layout)
     yield from image_problems(layout.images)
     yield from _mount_problems(layout)
+    loaders = registry.load("bootloaders")
+    if layout.boot.loader not in loaders:
+        yield LayoutError(
+            "$.boot.loader",
+            f"{layout.boot.loader!r} is not one of {', '.join(loaders)}",
+        )
 
 
 def contents(layout: model.Layout) -> Iterator[tuple[str, model.Content]]:

@@ -92,8 +92,7 @@ def _by_type(*kinds: str) -> Discriminator:
     return Discriminator(
         tag,
         custom_error_type="type",
-        custom_error_message=f"must be an object whose type is one of"
-        f" {', '.join(kinds)}",
+        custom_error_message=f"is not one of {', '.join(kinds)}",
     )
 
 

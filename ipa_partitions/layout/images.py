@@ -38,7 +38,8 @@ def build_image(at: str, image: doc.Image) -> model.Image:
     """Return the image with what its URL declares filled in."""
     path = url_path(image.image_pull_url)
     declared = (c for end, c in _COMPRESSION.items() if path.endswith(end))
-    compression: str = image.compression or next(declared, "none")
+    disk_format = image.disk_format or _format(image.image_pull_url, path)
+    by_suffix = "none" if disk_format == "dir" else next(declared, "none")
     return model.Image(
         at=at,
         name=image.name,
@@ -47,8 +48,8 @@ def build_image(at: str, image: doc.Image) -> model.Image:
         image_uuid=image.image_uuid,
         url=image.image_pull_url,
         target=image.target,
-        disk_format=image.disk_format or _format(image.image_pull_url, path),
-        compression=compression,
+        disk_format=disk_format,
+        compression=image.compression or by_suffix,
         checksum=build_checksum(
             image.os_hash_algo, image.os_hash_value, image.checksum
         ),

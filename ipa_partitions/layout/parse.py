@@ -199,10 +199,11 @@ def _told(flaw: _Flaw) -> LayoutError:
         message = f"unknown key{hint}"
     elif flaw.kind == "type":
         if isinstance(flaw.value, Mapping):
-            found = flaw.value.get("type")
-            message = f"{_shown(flaw, found)} {message}"
+            message = f"{_shown(flaw, flaw.value.get('type'))} {message}"
         else:
             message = "must be an object"
+    elif flaw.kind in ("too_short", "too_long"):
+        message = "must not be empty" if not flaw.value else "is too long"
     elif flaw.kind != "value_error":
         message = f"{_shown(flaw, flaw.value)}: {_lower(message)}"
     return LayoutError(_path(flaw.keys), message)

@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from ipa_partitions.errors import LayoutError, LayoutErrors
 from ipa_partitions.layout.read import read_document
@@ -79,7 +79,7 @@ def _first(
 ) -> tuple[object, str]:
     extra = _mapping(node.get("extra"))
     if image_info is not None and layout is not None:
-        _refuse("the step has both image_info and layout: give one")
+        raise _error("the step has both image_info and layout: give one")
     if image_info is not None:
         return image_info, "the step's image_info"
     if layout is not None:
@@ -94,7 +94,7 @@ def _first(
     default = ramdisk / "default.json"
     if default.exists():
         return read_document(str(default)), f"{default} of the ramdisk"
-    _refuse(
+    raise _error(
         "no document: neither the step's image_info or layout, nor the"
         " node's instance_info['image_info'] or"
         f" extra['default_image_info'], nor {default} in the ramdisk"
@@ -107,8 +107,8 @@ def _named(
     """Return the layout ``name``, the node's own before the ramdisk's."""
     try:
         parse_name(name)
-    except (TypeError, ValueError):
-        _refuse(f"layout {name!r} is not a name")
+    except (TypeError, ValueError) as error:
+        raise _error(f"layout {name!r} is not a name") from error
     layouts = _mapping(extra.get("layouts"))
     if name in layouts:
         return layouts[name], f"the node's extra['layouts'][{name!r}]"
@@ -117,7 +117,7 @@ def _named(
         known = sorted(
             {*layouts, *(p.stem for p in path.parent.glob("*.json"))}
         )
-        _refuse(
+        raise _error(
             f"layout {name!r} is not known; known are:"
             f" {', '.join(known) or 'none'}"
         )
@@ -132,14 +132,10 @@ def _with_images(
     if "images" in document or not url:
         return document
     if instance.get("image_type") == "whole-disk":
-        raise LayoutErrors(
-            [
-                LayoutError(
-                    "$.images",
-                    "there are none, and the image of instance_info is a"
-                    " whole-disk image, which does not go into a layout",
-                )
-            ]
+        raise _error(
+            "there are none, and the image of instance_info is a whole-disk"
+            " image, which does not go into a layout",
+            at="$.images",
         )
     names = set(_images_named(document))
     image = {
@@ -173,5 +169,5 @@ def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _refuse(problem: str) -> NoReturn:
-    raise LayoutErrors([LayoutError("$", problem)])
+def _error(problem: str, at: str = "$") -> LayoutErrors:
+    return LayoutErrors([LayoutError(at, problem)])

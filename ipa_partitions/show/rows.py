@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from ipa_partitions.layout.values import ALIASES
 from ipa_partitions.resolved import Disk, Partition, Volume
@@ -94,7 +95,4 @@ def shares(sizes: Sequence[int], width: int, least: int) -> list[int]:
     for size in sizes:
         ends.append(ends[-1] + size)
     places = [end * spare // whole for end in ends]
-    return [
-        least + after - before
-        for before, after in zip(places, places[1:], strict=False)
-    ]
+    return [least + after - before for before, after in pairwise(places)]

@@ -22,10 +22,14 @@ from ipa_partitions.disk import filesystem
 from ipa_partitions.disk.filesystem import Argv, Filesystem
 from ipa_partitions.disk.mount import mounted
 from ipa_partitions.errors import CommandError, ImageError
-from ipa_partitions.images import device, magic, stream
+from ipa_partitions.images import device as block_device
+from ipa_partitions.images import magic, stream
 from ipa_partitions.images.deployers import BlockTarget
 from ipa_partitions.images.image import Image
 from ipa_partitions.run import run
+
+# Enough of what a checker says: it may list every file.
+_SAID_CHARACTERS = 1000
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Raw:
     """Writes a raw image, renews its filesystem and lets it grow."""
 
     kind: Literal["block"] = "block"
-    tools: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ("blkid",)
 
     def validate(self, image: Image, target: BlockTarget) -> None:
         """Look at the start of the image; see BlockDeployer."""
@@ -43,19 +47,19 @@ class Raw:
 
     def execute(self, image: Image, target: BlockTarget) -> None:
         """Write it; see BlockDeployer."""
-        with device.unmountable_on_failure(target.device):
+        with block_device.unmountable_on_failure(target.device):
             with stream.streamed(image) as plain:
 
                 def approve(head: bytes, size_bytes: int) -> None:
                     plain.verify()
                     check_start(image, target, head, size_bytes)
 
-                device.write(
+                block_device.write(
                     target.device, target.size_bytes, plain.blocks, approve
                 )
             if target.file_system != "none":
                 renew(image, target)
-                device.sync(target.device)
+                block_device.sync(target.device)
 
 
 RAW = Raw()
@@ -109,15 +113,31 @@ def renew(image: Image, target: BlockTarget) -> None:
         try:
             run(*words(kind.check), ok_codes=kind.check_ok_codes)
         except CommandError as error:
+            said = str(error)[:_SAID_CHARACTERS]
             raise ImageError(
                 f"{image.public_url}: its {target.file_system} is damaged,"
-                f" or was not unmounted: {error}"
+                f" or was not unmounted: {said}"
             ) from error
     if kind.new_uuid:
         run(*words(kind.new_uuid))
     if kind.new_label and target.label:
         run(*words(kind.new_label))
     _grow(kind, target)
+    # xfs_admin succeeds also where it refuses to touch a dirty log.
+    if read_uuid(target.device) != target.uuid:
+        raise ImageError(
+            f"{image.public_url}: its {target.file_system} keeps its old"
+            " UUID; was it unmounted?"
+        )
+
+
+def read_uuid(device: str) -> str:
+    """Return the UUID of the filesystem on ``device``."""
+    return run(
+        "blkid", "--probe",
+        "--match-tag", "UUID", "--output", "value",
+        device,
+    ).strip()  # fmt: skip
 
 
 def _grow(kind: Filesystem, target: BlockTarget) -> None:
@@ -134,7 +154,7 @@ def _words(target: BlockTarget, argv: Argv, root: str = "") -> Argv:
     return tuple(
         word.format(
             device=target.device,
-            uuid=target.uuid,
+            uuid=filesystem.known()[target.file_system].uuid_word(target.uuid),
             label=target.label,
             root=root,
         )

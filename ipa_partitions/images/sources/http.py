@@ -164,7 +164,9 @@ class HttpStream:
             raise _BrokenError(_reason(error)) from None
         except (requests.RequestException, ValueError) as error:
             raise ImageError(f"{self._name}: {_reason(error)}") from None
-        schemes = [urlsplit(r.url).scheme for r in (*response.history, response)]
+        schemes = [
+            urlsplit(r.url).scheme for r in (*response.history, response)
+        ]
         if schemes[0] == "https" and "http" in schemes:
             response.close()
             raise ImageError(f"{self._name}: redirects to plain http")

@@ -1,0 +1,174 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+
+"""Make the machine boot the systems, by one loader and one menu."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from ipa_partitions import registry
+from ipa_partitions.boot.command_line import kernel_words
+from ipa_partitions.boot.grub_cfg import Menu, MenuEntry, Serial
+from ipa_partitions.boot.image_text import read_title
+from ipa_partitions.boot.kernels import find_kernels
+from ipa_partitions.boot.loader import BootLoader
+from ipa_partitions.boot_info import BootDirectory
+from ipa_partitions.disk.mount import READ_ONLY
+from ipa_partitions.disk.rootfs import RootFs
+from ipa_partitions.disk.tree import mounted_tree
+from ipa_partitions.layout import model
+from ipa_partitions.plan import Phase
+from ipa_partitions.resolved import ResolvedLayout, System, Volume
+
+# What is read of a system lies on these, if they are volumes of their own.
+_READ_MOUNTS = ("/", "/boot", "/usr")
+# Those that GRUB can write a saved entry to.
+_WRITABLE_BY_GRUB = ("ext2", "ext3", "ext4")
+
+
+def boot_volume(resolved: ResolvedLayout) -> tuple[Volume, str]:
+    """Return the volume of the boot directory, and where it is on that."""
+    if resolved.multiboot:
+        return resolved.multiboot, "/"
+    system = resolved.bootable[0]
+    for volume in system.mounts:
+        if volume.content.mount == "/boot":
+            return volume, "/"
+    return system.root, "/boot"
+
+
+def boot_directory(resolved: ResolvedLayout) -> BootDirectory:
+    """Return where boot-info.json and the loader's files go."""
+    volume, path = boot_volume(resolved)
+    return BootDirectory(volume.device, path)
+
+
+def boot_name(root: RootFs, system: System) -> str:
+    """Return what the menu calls a mounted system."""
+    title = read_title(root, system.image.name)
+    return f"{title} (on {system.root.device})"
+
+
+@contextmanager
+def mounted_system(system: System) -> Iterator[RootFs]:
+    """Mount what has to be read of ``system``, and yield its root."""
+    mounts = [(v.device, v.content.mount) for v in _read(system)]
+    with mounted_tree(mounts, READ_ONLY) as where:
+        yield RootFs(where)
+
+
+def _read(system: System) -> tuple[Volume, ...]:
+    return tuple(v for v in system.mounts if v.content.mount in _READ_MOUNTS)
+
+
+@dataclass(frozen=True)
+class InstallBootLoader:
+    """Install the loader and a menu of all systems.
+
+    They are read first: one without a kernel fails before anything of an
+    earlier loader is touched.
+    """
+
+    systems: tuple[System, ...]
+    disks: tuple[str, ...]
+    directory: BootDirectory
+    saves: bool
+    default: int
+    boot: model.Boot
+    kernel_params: str
+    phase: ClassVar[Phase] = Phase.BOOT
+
+    @classmethod
+    def plan(cls, resolved: ResolvedLayout) -> Iterable[Self]:
+        """Return the action, if there is a system and a loader for it."""
+        if not resolved.installs_loader:
+            return []
+        volume, _path = boot_volume(resolved)
+        return [
+            cls(
+                resolved.bootable,
+                tuple(disk.device for disk in resolved.boot_disks),
+                boot_directory(resolved),
+                volume.content.file_system in _WRITABLE_BY_GRUB,
+                resolved.default_system,
+                resolved.layout.boot,
+                resolved.layout.kernel_params,
+            )
+        ]
+
+    @property
+    def tools(self) -> tuple[str, ...]:
+        """The programs of the loader, and those that mount."""
+        return ("mount", "umount", *self._loader.tools)
+
+    @property
+    def devices(self) -> frozenset[str]:
+        """The devices that it works on."""
+        volumes = (v.device for s in self.systems for v in s.mounts)
+        return frozenset((*volumes, *self.disks, self.directory.device))
+
+    @property
+    def _loader(self) -> BootLoader:
+        loader: BootLoader = registry.load("bootloaders")[self.boot.loader]
+        return loader
+
+    def __str__(self) -> str:
+        """Return what it does."""
+        names = ", ".join(
+            system.image.name + (" (default)" if i == self.default else "")
+            for i, system in enumerate(self.systems)
+        )
+        return (
+            f"install {self.boot.loader} on {', '.join(self.disks)},"
+            f" its files on {self.directory.device}, to boot {names}"
+        )
+
+    def validate(self) -> None:
+        """Raise MachineError if the loader cannot be installed."""
+        self._loader.validate()
+
+    def execute(self) -> None:
+        """Read the systems, then install."""
+        serial = self.boot.serial
+        menu = Menu(
+            tuple(self._entry(system) for system in self.systems),
+            self.default,
+            self.boot.timeout_s,
+            Serial.parse(serial) if serial else None,
+            self.saves,
+        )
+        with self.directory.opened(writable=True) as directory:
+            self._loader.install(directory, self.disks, menu)
+
+    def _entry(self, system: System) -> MenuEntry:
+        read = {volume.content.mount: volume for volume in _read(system)}
+        with mounted_system(system) as root:
+            kernel = find_kernels(root, system.image.name, [*read])[0]
+            title = boot_name(root, system)
+        return MenuEntry(
+            system.image.name,
+            title,
+            read[kernel.mount].uuid,
+            kernel.path,
+            kernel.initrds,
+            (
+                f"root=UUID={system.root.uuid}",
+                "ro",
+                *kernel.words,
+                *kernel_words(self.kernel_params),
+            ),
+        )

@@ -1,0 +1,206 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Deploy one image onto the volumes of its operating system."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import ClassVar, Self
+
+from ipa_partitions import resolved
+from ipa_partitions.disk import filesystem
+from ipa_partitions.disk.mount import mounted
+from ipa_partitions.disk.rootfs import RootFs
+from ipa_partitions.disk.tree import mounted_tree
+from ipa_partitions.errors import ImageError
+from ipa_partitions.images import device, sources
+from ipa_partitions.images.deployers import (
+    BlockTarget,
+    FileTarget,
+    deployer_of,
+)
+from ipa_partitions.images.image import Image
+from ipa_partitions.layout.check import holder
+from ipa_partitions.plan import Phase
+from ipa_partitions.run import run
+
+
+@dataclass(frozen=True)
+class DeployImage:
+    """Stream a block image onto its volume, or files into the tree.
+
+    A block image brings one filesystem; what in it lies below the mount
+    points of further volumes is moved onto them.
+    """
+
+    system: resolved.System
+    rsync_flags: tuple[str, ...]
+    phase: ClassVar[Phase] = Phase.IMAGE
+
+    @classmethod
+    def plan(cls, layout: resolved.ResolvedLayout) -> Iterable[Self]:
+        """Return one action per system that is deployed."""
+        flags = layout.layout.rsync_flags
+        return [cls(s, flags) for s in layout.systems if s.deploys]
+
+    @property
+    def devices(self) -> frozenset[str]:
+        """The devices written to."""
+        return frozenset(volume.device for volume in self.system.mounts)
+
+    @property
+    def tools(self) -> tuple[str, ...]:
+        """The programs that the image, its source and its volume need."""
+        image = self._image
+        tools = ["mount", "umount"]
+        # What is not known here is for validate() to tell.
+        with suppress(ImageError):
+            deployer = deployer_of(image)
+            tools += deployer.tools
+            tools += sources.source_of(image.url).tools
+            if deployer.kind == "block":
+                tools += self._renewing_tools()
+                if len(self.system.mounts) > 1:
+                    tools.append("rsync")
+        return tuple(dict.fromkeys(tools))
+
+    def __str__(self) -> str:
+        """Say what goes where."""
+        image = self._image
+        where = self._volume.device
+        if self.system.image.target != "/":
+            where += f" at {self.system.image.target}"
+        return (
+            f"deploy {image.name} ({image.kind}) from {image.public_url}"
+            f" to {where}"
+        )
+
+    def validate(self) -> None:
+        """Ask the server, and look whether the image fits."""
+        image = self._image
+        deployer = deployer_of(image)
+        if deployer.kind == "block":
+            deployer.validate(image, self._block_target)
+        else:
+            # Nothing else is in the volumes yet.
+            free_bytes = sum(v.size_bytes for v in self.system.mounts)
+            root = Path(self.system.image.target)
+            deployer.validate(
+                image, FileTarget(root, free_bytes, self.rsync_flags)
+            )
+
+    def execute(self) -> None:
+        """Deploy it; when that fails nobody can mount what was made."""
+        image = self._image
+        deployer = deployer_of(image)
+        base = self._volume
+        with (
+            device.unmountable_on_failure(base.device)
+            if base.is_new
+            else nullcontext()
+        ):
+            if deployer.kind == "block":
+                deployer.execute(image, self._block_target)
+                self._spread()
+            else:
+                with mounted_tree(self._mounts) as root:
+                    rootfs = RootFs(root)
+                    where = rootfs.make_directory(self.system.image.target)
+                    space = os.statvfs(where)
+                    free_bytes = space.f_bavail * space.f_frsize
+                    deployer.execute(
+                        image, FileTarget(where, free_bytes, self.rsync_flags)
+                    )
+
+    @property
+    def _image(self) -> Image:
+        image = self.system.image
+        checksum = image.checksum
+        return Image(
+            image.name,
+            image.url,
+            image.disk_format,
+            image.compression,
+            checksum.algorithm if checksum else None,
+            checksum.digest if checksum else None,
+            checksum.sums_url if checksum else None,
+        )
+
+    @property
+    def _mounts(self) -> tuple[tuple[str, str], ...]:
+        return tuple((v.device, v.content.mount) for v in self.system.mounts)
+
+    @property
+    def _volume(self) -> resolved.Volume:
+        """The volume that the target of the image is on."""
+        by_mount = {v.content.mount: v for v in self.system.mounts}
+        mount = holder(self.system.image.target, by_mount)
+        if mount is None:
+            raise ImageError(f"{self._image.public_url}: has no volume")
+        return by_mount[mount]
+
+    @property
+    def _block_target(self) -> BlockTarget:
+        volume = self._volume
+        is_whole_disk = self.system.image.type == "whole-disk"
+        return BlockTarget(
+            volume.device,
+            volume.size_bytes,
+            "none" if is_whole_disk else volume.content.file_system,
+            volume.uuid,
+            volume.content.label,
+        )
+
+    def _renewing_tools(self) -> list[str]:
+        name = self._block_target.file_system
+        if name == "none":
+            return []
+        kind = filesystem.known()[name]
+        steps = (kind.check, kind.new_uuid, kind.new_label, kind.grow)
+        return [argv[0] for argv in steps if argv]
+
+    def _spread(self) -> None:
+        """Move what belongs onto the volumes below that of the image."""
+        top = PurePosixPath(self._volume.content.mount)
+        below = [
+            volume
+            for volume in self.system.mounts
+            if volume != self._volume
+            and PurePosixPath(volume.content.mount).is_relative_to(top)
+        ]
+        if not below:
+            return
+        with mounted(self._volume.device) as root:
+            # Children first: what they take is not moved with the parent.
+            for volume in reversed(below):
+                inside = PurePosixPath(volume.content.mount).relative_to(top)
+                source = RootFs(root).make_directory(f"/{inside}")
+                with mounted(volume.device) as directory:
+                    _move_contents(source, directory)
+
+
+def _move_contents(source: Path, directory: Path) -> None:
+    run(
+        "rsync", "-aHAXS", "--numeric-ids",
+        "--", f"{source}/", f"{directory}/",
+    )  # fmt: skip
+    for entry in source.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()

@@ -1,0 +1,102 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+
+"""Say what was deployed, in boot-info.json."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Self
+
+from ipa_partitions import boot_info
+from ipa_partitions.actions.boot import (
+    boot_directory,
+    boot_name,
+    mounted_system,
+)
+from ipa_partitions.plan import Phase
+from ipa_partitions.resolved import ResolvedLayout, System
+
+# Where the agent collects it among its logs: SPEC 3.6.
+_RAMDISK = Path("/tmp")  # noqa: S108
+
+
+@dataclass(frozen=True)
+class WriteBootInfo:
+    """Write boot-info.json to the boot directory and to the ramdisk."""
+
+    systems: tuple[System, ...]
+    directory: boot_info.BootDirectory
+    default: int
+    multiboot_uuid: str | None
+    phase: ClassVar[Phase] = Phase.REPORT
+    tools: ClassVar[tuple[str, ...]] = ("mount", "umount")
+
+    @classmethod
+    def plan(cls, resolved: ResolvedLayout) -> Iterable[Self]:
+        """Return the action, if there is a menu to write about."""
+        if not resolved.installs_loader:
+            return []
+        multiboot = resolved.multiboot
+        return [
+            cls(
+                resolved.bootable,
+                boot_directory(resolved),
+                resolved.default_system,
+                multiboot.uuid if multiboot else None,
+            )
+        ]
+
+    @property
+    def devices(self) -> frozenset[str]:
+        """The devices that it works on."""
+        volumes = (v.device for s in self.systems for v in s.mounts)
+        return frozenset((*volumes, self.directory.device))
+
+    def __str__(self) -> str:
+        """Return what it does."""
+        return (
+            f"write {boot_info.NAME} to {self.directory.device} and {_RAMDISK}"
+        )
+
+    def validate(self) -> None:
+        """Agree: it writes to what was made before."""
+
+    def execute(self) -> None:
+        """Read the systems' names, then write both files."""
+        info = boot_info.BootInfo(
+            tuple(
+                self._element(grub_id, system)
+                for grub_id, system in enumerate(self.systems)
+            ),
+            self.default,
+            self.multiboot_uuid,
+        )
+        with self.directory.opened(writable=True) as directory:
+            boot_info.write(directory, info)
+        boot_info.write(_RAMDISK, info)
+
+    def _element(self, grub_id: int, system: System) -> boot_info.Element:
+        image = system.image
+        with mounted_system(system) as root:
+            name = boot_name(root, system)
+        return boot_info.Element(
+            grub_id,
+            image.image_name,
+            image.name,
+            image.image_uuid,
+            name,
+            system.root.uuid,
+        )

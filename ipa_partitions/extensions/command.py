@@ -1,0 +1,145 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""What both doors into the agent share: jobs, progress, errors.
+
+The REST extension and the hardware manager run the same jobs inside a
+command of the agent, whose result the conductor and a person read.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+# ironic_python_agent.hardware reads options that only this one registers.
+import ironic_python_agent.config  # noqa: F401
+from ironic_python_agent import errors, hardware
+from ironic_python_agent.extensions import base
+
+from ipa_partitions import deploy as core
+from ipa_partitions.errors import (
+    LayoutErrors,
+    MachineError,
+    PartitionsError,
+)
+from ipa_partitions.progress import Listener, Progress
+
+# The name of the thread of a running command, before its id.
+_THREAD = "agent-command-"
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn our errors into the agent's, with their full text."""
+    try:
+        yield
+    except LayoutErrors as error:
+        raise errors.InvalidCommandParamsError(str(error)) from error
+    except PartitionsError as error:
+        raise errors.CommandExecutionError(str(error)) from error
+
+
+def plain(value: object) -> Any:
+    """Return ``value`` as plain JSON; raises TypeError if it is not."""
+    # The agent answers every later GET with 500 once a result is not.
+    return json.loads(json.dumps(value))
+
+
+def os_install_device() -> str:
+    """Return the disk that Ironic's rules choose; raises MachineError."""
+    try:
+        return str(hardware.dispatch_to_managers("get_os_install_device"))
+    except errors.RESTError as error:
+        raise MachineError("$", str(error)) from error
+
+
+def remember(node: Mapping[str, Any] | None) -> None:
+    """Let the agent choose disks for ``node``, as its own commands do."""
+    if node is not None:
+        # The rules look into these two without asking.
+        known = {"instance_info": {}, "properties": {}, **node}
+        hardware.cache_node(known)
+
+
+def run_deployment(request: core.Request) -> dict[str, Any]:
+    """Deploy inside a command of the agent and return its result.
+
+    The command shows the progress meanwhile, and the agent's own extension
+    knows the UUIDs afterwards.
+    """
+    with translated(), _progress_shown() as listener:
+        result = core.deploy(request, listener)
+    _tell_standby(result)
+    return dict(plain(result.to_json()))
+
+
+def _tell_standby(result: core.Result) -> None:
+    """Leave the UUIDs where the conductor asks for those of an image."""
+    standby = _extension("standby")
+    if standby is not None:
+        standby.partition_uuids = {
+            "root uuid": result.root_uuid,
+            "efi system partition uuid": result.efi_system_partition_uuid,
+        }
+
+
+def _extension(name: str) -> Any:
+    try:
+        return base.get_extension(name)
+    except errors.ExtensionError:
+        return None  # run by no agent
+
+
+@contextmanager
+def _progress_shown() -> Iterator[Listener]:
+    """Yield a listener that fills in the result of this thread's command.
+
+    While one command runs the agent refuses every other POST, so this is
+    the only place where anybody can see how far it is.
+    """
+    command = _running_command()
+
+    def show(progress: Progress) -> None:
+        _set_result(command(), {"progress": asdict(progress)})
+
+    try:
+        yield show
+    except BaseException:
+        _set_result(command(), None)
+        raise
+
+
+def _running_command() -> Callable[[], base.AsyncCommandResult | None]:
+    """Return a function that finds the command that this thread runs."""
+    name = threading.current_thread().name
+    standby = _extension("standby")
+    if standby is None or not name.startswith(_THREAD):
+        return lambda: None
+    # The agent lists a command only after it has started the thread.
+    results = standby.agent.command_results
+    return lambda: results.get(name.removeprefix(_THREAD))
+
+
+def _set_result(
+    command: base.AsyncCommandResult | None, result: object
+) -> None:
+    if command is None:
+        return
+    with command.command_state_lock:
+        # A listener that is late must not replace the final result.
+        if command.command_status == base.AgentCommandStatus.RUNNING:
+            command.command_result = result

@@ -1,0 +1,170 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""The hardware manager: deploy, clean and service steps, SPEC 4.2.
+
+Every public method of a hardware manager is called by name from outside,
+so what is not meant for that is a function here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+# ironic_python_agent.hardware reads options that only this one registers.
+import ironic_python_agent.config  # noqa: F401
+from ironic_python_agent import errors, hardware
+
+from ipa_partitions.deploy import Request
+from ipa_partitions.extensions.command import (
+    os_install_device,
+    remember,
+    run_deployment,
+    translated,
+)
+from ipa_partitions.layout import sources
+
+LOG = logging.getLogger(__name__)
+
+BOOT_INFO = Path("/tmp/boot-info.json")  # noqa: S108 - SPEC 3.6
+
+ARGUMENTS = {
+    "image_info": {
+        "description": (
+            "The document: disks, volumes, images. By default the node's"
+            " instance_info['image_info'], else its"
+            " extra['default_image_info'], else the ramdisk's own."
+        ),
+        "required": False,
+    },
+    "layout": {
+        "description": (
+            "The name of a document that the node has in extra['layouts'],"
+            " or the ramdisk in /etc/ipa-partitions/layouts; instead of"
+            " image_info."
+        ),
+        "required": False,
+    },
+    "configdrive": {
+        "description": (
+            "The config drive, as Ironic sends it; by default the node's"
+            " instance_info['configdrive']."
+        ),
+        "required": False,
+    },
+}
+
+
+class PartitionsHardwareManager(hardware.HardwareManager):  # type: ignore[misc]
+    """Lays out disks for nodes whose steps ask for it, and else nothing."""
+
+    HARDWARE_MANAGER_NAME = "ipa_partitions"
+    HARDWARE_MANAGER_VERSION = "1.0"
+
+    def evaluate_hardware_support(self) -> int:
+        """Return that of any vendor: every machine will do."""
+        return int(hardware.HardwareSupport.SERVICE_PROVIDER)
+
+    def get_deploy_steps(
+        self, node: Mapping[str, Any], ports: object
+    ) -> list[dict[str, Any]]:
+        """Return both steps, to be asked for by a deploy template."""
+        return [step("deploy_partitions"), step("apply_partitions")]
+
+    def get_clean_steps(
+        self, node: Mapping[str, Any], ports: object
+    ) -> list[dict[str, Any]]:
+        """Return the step that makes sense without an instance."""
+        return [step("apply_partitions", abortable=False)]
+
+    def get_service_steps(
+        self, node: Mapping[str, Any], ports: object
+    ) -> list[dict[str, Any]]:
+        """Return both steps: a system may be replaced beside another."""
+        return [
+            step("deploy_partitions", abortable=False),
+            step("apply_partitions", abortable=False),
+        ]
+
+    def deploy_partitions(
+        self,
+        node: Mapping[str, Any],
+        ports: object,
+        image_info: object = None,
+        layout: str | None = None,
+        configdrive: object = None,
+    ) -> dict[str, Any]:
+        """Partition, deploy the images, install the boot loader."""
+        return run(node, image_info, layout, configdrive, deploy_images=True)
+
+    def apply_partitions(
+        self,
+        node: Mapping[str, Any],
+        ports: object,
+        image_info: object = None,
+        layout: str | None = None,
+        configdrive: object = None,
+    ) -> dict[str, Any]:
+        """Partition and make filesystems, and deploy no image."""
+        return run(node, image_info, layout, configdrive, deploy_images=False)
+
+    def collect_system_logs(
+        self, io_dict: Mapping[str, Any], file_list: list[str]
+    ) -> None:
+        """Add boot-info.json, if there is one, to the collected logs."""
+        if BOOT_INFO.is_file():
+            file_list.append(str(BOOT_INFO))
+
+    def erase_devices(self, node: object, ports: object) -> NoReturn:
+        """Leave this to the generic manager, as the base class does not."""
+        raise errors.IncompatibleHardwareMethodError
+
+    def wait_for_disks(self) -> NoReturn:
+        """Leave this to the generic manager, as the base class does not."""
+        raise errors.IncompatibleHardwareMethodError
+
+
+def step(name: str, **further: object) -> dict[str, Any]:
+    """Return the step of that name; it never runs unless asked for."""
+    return {
+        "step": name,
+        "priority": 0,
+        "interface": "deploy",
+        "reboot_requested": False,
+        "argsinfo": ARGUMENTS,
+        **further,
+    }
+
+
+def run(
+    node: Mapping[str, Any],
+    image_info: object,
+    layout: str | None,
+    configdrive: object,
+    deploy_images: bool,
+) -> dict[str, Any]:
+    """Run the deployment that the arguments of a step ask for."""
+    with translated():
+        found = sources.find(node, image_info, layout, configdrive)
+    LOG.info("The document is %s", found.place)
+    remember(node)
+    return run_deployment(
+        Request(
+            found.image_info,
+            found.configdrive,
+            os_install=os_install_device,
+            deploy_images=deploy_images,
+        )
+    )

@@ -1,0 +1,161 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Servers on the loopback interface: of files, with faults on demand."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+
+@dataclass
+class Faults:
+    """What goes wrong with requests, in their order; then nothing.
+
+    ``statuses`` are answered instead of the file, 0 is none. ``cuts`` are
+    how many bytes come before the connection ends, None for all.
+    ``stall_s`` is waited at a cut, with the connection open.
+    """
+
+    statuses: list[int] = field(default_factory=list)
+    cuts: list[int | None] = field(default_factory=list)
+    stall_s: float = 0
+    ignores_range: bool = False
+    other_range: bool = False
+    changes: bool = False
+    is_chunked: bool = False
+    has_no_length: bool = False
+    location: str = ""
+
+
+@dataclass
+class Server:
+    """A server of the files of ``folder``; ``requests`` it has seen."""
+
+    url: str
+    folder: Path
+    faults: Faults = field(default_factory=Faults)
+    requests: list[dict[str, str]] = field(default_factory=list)
+
+    @staticmethod
+    def next_of(queue: list[Any], otherwise: Any) -> Any:
+        return queue.pop(0) if queue else otherwise
+
+
+@contextmanager
+def http_server(folder: Path) -> Iterator[Server]:
+    """Serve ``folder`` until the block ends."""
+    httpd = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    httpd.daemon_threads = True
+    server = Server(f"http://127.0.0.1:{httpd.server_port}", folder)
+    _Handler.servers[httpd.server_port] = server
+    thread = threading.Thread(target=httpd.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield server
+    finally:
+        httpd.shutdown()
+        thread.join()
+        httpd.server_close()
+        del _Handler.servers[httpd.server_port]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    servers: dict[int, Server] = {}  # noqa: RUF012
+
+    def do_GET(self) -> None:  # noqa: N802
+        server = self.servers[self.server.server_address[1]]
+        server.requests.append(
+            {"path": self.path, **{k.lower(): v for k, v in self.headers.items()}}
+        )
+        faults = server.faults
+        self.close_connection = True
+        status = server.next_of(faults.statuses, 0)
+        file = server.folder / unquote(urlsplit(self.path).path).lstrip("/")
+        if faults.location and not status:
+            self.send_response(302)
+            self.send_header("Location", faults.location)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+        elif status or not file.is_file():
+            self.send_response(status or 404)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+        else:
+            with suppress(ConnectionError):
+                self._send_file(server, file)
+
+    def _send_file(self, server: Server, file: Path) -> None:
+        faults, size = server.faults, file.stat().st_size
+        wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        start = int(wanted[1]) if wanted and not faults.ignores_range else 0
+        self.send_response(206 if start else 200)
+        tag = len(server.requests) if faults.changes else 0
+        self.send_header("ETag", f'"{size}-{tag}"')
+        if start:
+            shown = start + (1 if faults.other_range else 0)
+            self.send_header(
+                "Content-Range", f"bytes {shown}-{size - 1}/{size}"
+            )
+        if faults.is_chunked:
+            self.send_header("Transfer-Encoding", "chunked")
+        elif not faults.has_no_length:
+            self.send_header("Content-Length", str(size - start))
+        self.send_header("Connection", "close")
+        self.end_headers()
+        cut = server.next_of(faults.cuts, None)
+        with file.open("rb") as content:
+            if faults.is_chunked:
+                content.seek(start)
+                self._send_chunks(content.read(), cut)
+            else:
+                self.wfile.flush()
+                count = size - start if cut is None else cut
+                if count:
+                    self.connection.sendfile(content, start, count)
+        if cut is not None and faults.stall_s:
+            time.sleep(faults.stall_s)
+
+    def _send_chunks(self, data: bytes, cut: int | None) -> None:
+        for at in range(0, len(data[:cut]), 4096):
+            chunk = data[:cut][at : at + 4096]
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
+        if cut is None:
+            self.wfile.write(b"0\r\n\r\n")
+
+    def log_message(self, *words: object) -> None:
+        """Say nothing: what matters is what the client says."""
+
+
+def main() -> None:
+    """Serve a folder, say where, and end with standard input."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("folder", type=Path)
+    with http_server(parser.parse_args().folder) as server:
+        print(server.url, flush=True)
+        with suppress(EOFError, KeyboardInterrupt):
+            input()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,306 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""The document: what is taken, and what is refused with which path."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ipa_partitions import layout
+from ipa_partitions.errors import LayoutErrors
+
+DIGEST = "0123456789abcdef" * 4
+
+GOOD = {
+    "partitions_policy": "clean",
+    "partitions": [
+        {
+            "type": "disk",
+            "id": {"type": "name", "value": "vda"},
+            "volumes": [
+                {
+                    "type": "partition",
+                    "size": "40%",
+                    "mount": "/",
+                    "images": ["a"],
+                },
+                {
+                    "type": "partition",
+                    "size": "remaining",
+                    "mount": "/",
+                    "images": ["b"],
+                },
+                {"type": "partition", "size": 100, "mount": "swap"},
+            ],
+        }
+    ],
+    "images": [
+        {"name": "a", "image_pull_url": "file:///a.raw", "checksum": DIGEST},
+        {"name": "b", "image_pull_url": "file:///b.tar", "checksum": DIGEST},
+    ],
+}
+
+
+def problems(document):
+    try:
+        layout.parse(document)
+    except LayoutErrors as error:
+        return [str(each) for each in error.errors]
+    return []
+
+
+def changed(*path_and_value):
+    """Return GOOD with one value set, or removed where it is None."""
+    document = copy.deepcopy(GOOD)
+    *path, last, value = path_and_value
+    holder = document
+    for key in path:
+        holder = holder[key]
+    if value is None:
+        del holder[last]
+    elif isinstance(holder, list) and last == len(holder):
+        holder.append(value)
+    else:
+        holder[last] = value
+    return document
+
+
+VOLUMES = ("partitions", 0, "volumes")
+FIRST = (*VOLUMES, 0)
+IMAGE = ("images", 0)
+V0 = "$.partitions[0].volumes[0]"
+
+
+def test_a_good_document_has_no_problem():
+    assert problems(GOOD) == []
+
+
+@pytest.mark.parametrize(("change", "problem"), [
+    # the top
+    (("colour", "red"), "$.colour: unknown key"),
+    (("version", 2), "$.version: 2: must be 1"),
+    (("partitions", []), "$.partitions: must not be empty"),
+    (("partitions", None), "$.partitions: is required"),
+    (("partitions_policy", "erase"),
+     "$.partitions_policy: 'erase': must be 'verify' or 'clean'"),
+    (("image_deploy_flags", {"rsync_flags": "-a -e sh"}),
+     "$.image_deploy_flags.rsync_flags: '-e' is not an rsync flag"),
+    (("image_deploy_flags", {"rsync_flags": "--rsync-path=/x"}),
+     "$.image_deploy_flags.rsync_flags: '--rsync-path=/x' is not"),
+    (("deploy_data", {"kernel_params": "a\nb"}),
+     "$.deploy_data.kernel_params: 'a\\nb' has a control character"),
+    (("boot", {"firmware": "coreboot"}), "$.boot.firmware: 'coreboot'"),
+    (("boot", {"timeout_s": -1}), "$.boot.timeout_s: -1"),
+    (("boot", {"serial": "tty0"}), "$.boot.serial: 'tty0' is not"),
+    (("boot", {"loader": "lilo"}), "$.boot.loader: 'lilo' is not one of"),
+    (("configdrive", 7), "$.configdrive: is neither a string nor an object"),
+    # disks
+    (("partitions", 0, "type", "dsk"),
+     "$.partitions[0].type: 'dsk' is not one of disk, vg, raid, bcache"),
+    (("partitions", 0, "id", {"type": "name"}),
+     "$.partitions[0].id.value: is required"),
+    (("partitions", 0, "id", {"type": "serial", "value": "x"}),
+     "$.partitions[0].id.type: 'serial' is not one of"),
+    (("partitions", 0, "id", {"type": "name", "value": "../etc"}),
+     "$.partitions[0].id.value: '/dev/../etc' leads upwards"),
+    (("partitions", 0, "id", {"type": "scsi", "value": "0:0"}),
+     "$.partitions[0].id.value: '0:0' is not a SCSI address"),
+    (("partitions", 0, "size", "50%"),
+     "$.partitions[0].size: '50%' is not an exact size"),
+    (("partitions", 0, "table", "bsd"), "$.partitions[0].table: 'bsd'"),
+    (("partitions", 0, "table", "none"),
+     "$.partitions[0].volumes: 3 volumes where table none has exactly one"),
+    (("partitions", 1, GOOD["partitions"][0]),
+     "$.partitions[1].id: '/dev/vda' is at $.partitions[0].id already"),
+    # volumes
+    ((*FIRST, "size", "1G"), f"{V0}.size: '1G' is not a size such as"),
+    ((*FIRST, "size", None), f"{V0}.size: is required"),
+    ((*FIRST, "size", "remaining"),
+     f"$.partitions[0].volumes[1].size: {V0} is 'remaining' already"),
+    ((*FIRST, "mont", "/"), f"{V0}.mont: unknown key"),
+    ((*FIRST, "mount", "home"), f"{V0}.mount: 'home' is not an absolute"),
+    ((*FIRST, "mount", "/a/../b"), f"{V0}.mount: '/a/../b' leads upwards"),
+    ((*FIRST, "file_system", "ntfs"), f"{V0}.file_system: 'ntfs' is not"),
+    ((*FIRST, "file_system", "none"),
+     f"{V0}.file_system: 'none' cannot be mounted"),
+    ((*FIRST, "file_system", "swap"),
+     f"{V0}.file_system: 'swap' cannot have the mount '/'"),
+    ((*FIRST, "label", "x" * 17), f"{V0}.label: "),
+    ((*FIRST, "uuid", "abc"), f"{V0}.uuid: 'abc' is not of the form"),
+    ((*FIRST, "images", ["c"]),
+     f"{V0}.images[0]: there is no image 'c'; there is a, b"),
+    ((*FIRST, "images", []), f"{V0}.images: must not be empty"),
+    ((*FIRST, "partition_guid", "x"), f"{V0}.partition_guid: 'x' is neither"),
+    ((*FIRST, "fstab_options", "a b"), f"{V0}.fstab_options: 'a b'"),
+    ((*FIRST, "name", "a b"), f"{V0}.name: 'a b' is not a name"),
+    ((*FIRST, "name", "x" * 37), f"{V0}.name: "),
+    ((*FIRST, "encryption", {"type": "luks2"}),
+     f"{V0}.encryption: needs one of key_file and tpm2"),
+    ((*VOLUMES, 3, {"type": "pv", "vg": "v", "size": 1}),
+     "$.partitions[0].volumes[3].vg: there is no vg 'v'"),
+    ((*VOLUMES, 3, {"type": "raid", "size": 1}),
+     "$.partitions[0].volumes[3]: needs raid, the id of an array"),
+    ((*VOLUMES, 3, {"type": "partition", "size": 1, "mount": "/",
+                    "images": ["a"]}),
+     f"$.partitions[0].volumes[3].mount: {V0} is / of image 'a' already"),
+    # groups and arrays
+    (("partitions", 1, {"type": "vg", "id": "v"}),
+     "$.partitions[1].id: the group has no pv"),
+    (("partitions", 1, {"type": "raid", "id": "m", "level": 5}),
+     "$.partitions[1].level: level 5 with 0 spares takes 3 members"),
+    (("partitions", 1, {"type": "raid", "id": "m", "level": 2}),
+     "$.partitions[1].level: 2"),
+    # images
+    ((*IMAGE, "name", "b"), "$.images[1].name: 'b' is at $.images[0]"),
+    ((*IMAGE, "name", "a-1"), "$.images[0].name: no volume names the image"),
+    ((*IMAGE, "image_pull_url", "ftp://h/x"), "$.images[0].image_pull_url: "),
+    ((*IMAGE, "image_pull_url", "http://h/x b"),
+     "$.images[0].image_pull_url: is empty, or has a space"),
+    ((*IMAGE, "image_pull_url", "rsync://-e/x"),
+     "$.images[0].image_pull_url: "),
+    ((*IMAGE, "disk_format", "dir"),
+     "$.images[0].disk_format: 'dir' does not come from file:///a.raw"),
+    ((*IMAGE, "disk_format", "vmdk"), "$.images[0].disk_format: 'vmdk'"),
+    ((*IMAGE, "checksum", "abc"), "$.images[0].checksum: is no sha256"),
+    ((*IMAGE, "os_hash_algo", "sha256"), "$.images[0]: "),
+    ((*IMAGE, "target", "/.."), "$.images[0].target: '/..' leads upwards"),
+    ((*IMAGE, "boot", "yes"), "$.images[0].boot: 'yes'"),
+])  # fmt: skip
+def test_a_bad_document_is_refused_with_the_path(change, problem):
+    found = problems(changed(*change))
+    # Others may follow from it, such as an image that now has no volume.
+    assert any(each.startswith(problem) for each in found), found
+
+
+def test_every_problem_is_told_at_once():
+    document = changed(*FIRST, "size", "1G")
+    document["partitions"][0]["volumes"][1]["images"] = ["c"]
+    document["images"][1]["image_pull_url"] = "http://h/b.tar"
+    del document["images"][1]["checksum"]
+    document["colour"] = "red"
+    paths = [problem.partition(": ")[0] for problem in problems(document)]
+    assert paths == [
+        "$.colour",
+        "$.images[1].name",
+        "$.images[1].os_hash_value",
+        "$.partitions[0].volumes[0].size",
+        "$.partitions[0].volumes[1].images[0]",
+    ]
+
+
+def test_two_defaults_to_boot_are_one_too_many():
+    document = changed(*IMAGE, "boot", True)
+    document["images"][1]["boot"] = True
+    assert problems(document) == [
+        "$.images[1].boot: $.images[0] is the default already"
+    ]
+
+
+@pytest.mark.parametrize("secret", ["p4ssw0rd", "t0ken"])
+def test_secrets_of_urls_are_in_no_message(secret):
+    document = changed(
+        *IMAGE, "image_pull_url", "http://u:p4ssw0rd@h/a.raw?t=t0ken"
+    )
+    document["images"][0]["disk_format"] = "dir"
+    found = problems(document)
+    assert found
+    assert secret not in "".join(found)
+
+
+@pytest.mark.parametrize("other", [None, 3, "x", [], True])
+def test_what_is_no_object_is_refused(other):
+    assert problems(other) == ["$: is not a JSON object"]
+
+
+def test_defaults_follow_from_what_is_written():
+    parsed = layout.parse(GOOD)
+    root_a, root_b, swap = parsed.disks[0].volumes
+    assert (root_a.name, swap.name) == ("root", "swap")
+    assert (root_b.content.file_system, swap.content.file_system) == (
+        "ext4", "swap",
+    )  # fmt: skip
+    assert swap.content.images == ("a",)
+    assert [image.disk_format for image in parsed.images] == ["raw", "tar"]
+    assert parsed.boot.serial == "ttyS0,115200"
+    assert parsed.rsync_flags == ("-a", "-A", "-X")
+
+
+@pytest.mark.parametrize(("url", "disk_format", "compression"), [
+    ("file:///x",                  "raw",      "none"),
+    ("file:///x.img.gz",           "raw",      "gzip"),
+    ("https://h/x.raw.zst?a=.tar", "raw",      "zstd"),
+    ("file:///x.qcow2",            "qcow2",    "none"),
+    ("file:///x.tar",              "tar",      "none"),
+    ("file:///x.tar.xz",           "tar",      "xz"),
+    ("file:///x.squashfs",         "squashfs", "none"),
+    ("rsync://h/m/p",              "dir",      "none"),
+    ("rsync://h/m/p.tar.gz",       "dir",      "none"),
+    ("h::m/p",                     "dir",      "none"),
+    ("u@h:/p",                     "dir",      "none"),
+])  # fmt: skip
+def test_the_url_declares_the_format(url, disk_format, compression):
+    document = changed(*IMAGE, "image_pull_url", url)
+    del document["images"][0]["checksum"]
+    image = layout.parse(document).images[0]
+    assert (image.disk_format, image.compression) == (
+        disk_format, compression,
+    )  # fmt: skip
+
+
+def test_names_match_exactly():
+    document = changed(*IMAGE, "name", "a-7")
+    assert [problem.partition(":")[0] for problem in problems(document)] == [
+        "$.images[0].name",
+        f"{V0}.images[0]",
+    ]
+
+
+def test_the_schema_knows_every_key():
+    schema = layout.json_schema()
+    assert schema["additionalProperties"] is False
+    assert set(schema["properties"]) == {
+        "partitions_policy", "partitions", "images", "image_deploy_flags",
+        "deploy_data", "boot", "configdrive", "catalog_url", "version",
+    }  # fmt: skip
+    json.dumps(schema)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["type", "id", "size", "volumes", "x"]),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=8,
+)
+
+
+@given(JSON, st.sampled_from([FIRST, IMAGE, VOLUMES, ("partitions",)]))
+def test_no_json_makes_it_stumble(value, where):
+    document = copy.deepcopy(GOOD)
+    *path, last = where
+    holder = document
+    for key in path:
+        holder = holder[key]
+    holder[last] = value
+    for problem in problems(document):
+        assert problem.startswith("$")
