@@ -167,7 +167,8 @@ def test_a_good_document_has_no_problem():
      "$.partitions[1].level: 2"),
     # images
     ((*IMAGE, "name", "b"), "$.images[1].name: 'b' is at $.images[0]"),
-    ((*IMAGE, "name", "a-1"), "$.images[0].name: no volume names the image"),
+    ((*IMAGE, "name", "a-1"),
+     "$.images[0].name: the image 'a-1' has no volume with the mount /"),
     ((*IMAGE, "image_pull_url", "ftp://h/x"), "$.images[0].image_pull_url: "),
     ((*IMAGE, "image_pull_url", "http://h/x b"),
      "$.images[0].image_pull_url: is empty, or has a space"),
