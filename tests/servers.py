@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import argparse
 import re
+import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -86,7 +88,10 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:  # noqa: N802
         server = self.servers[self.server.server_address[1]]
         server.requests.append(
-            {"path": self.path, **{k.lower(): v for k, v in self.headers.items()}}
+            {
+                "path": self.path,
+                **{k.lower(): v for k, v in self.headers.items()},
+            }
         )
         faults = server.faults
         self.close_connection = True
@@ -145,6 +150,36 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *words: object) -> None:
         """Say nothing: what matters is what the client says."""
+
+
+@contextmanager
+def rsync_daemon(folder: Path, scratch: Path) -> Iterator[str]:
+    """Serve ``folder`` as the module ``images``; yield ``host:port``."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = scratch / "rsyncd.conf"
+    settings.write_text(
+        f"use chroot = no\nuid = root\ngid = root\n[images]\npath = {folder}\n"
+    )
+    process = subprocess.Popen(
+        [
+            "rsync", "--daemon", "--no-detach", f"--config={settings}",
+            "--address=127.0.0.1", f"--port={port}",
+        ]
+    )  # fmt: skip
+    try:
+        for _ in range(100):
+            with (
+                suppress(OSError),
+                socket.create_connection(("127.0.0.1", port), 1),
+            ):
+                break
+            time.sleep(0.05)
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def main() -> None:

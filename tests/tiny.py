@@ -10,7 +10,6 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-
 """A system of a few files: enough to deploy, too little to run."""
 
 from __future__ import annotations
@@ -23,26 +22,52 @@ from typing import Any
 
 SIZE = "16M"
 
+_COMPRESS = {".gz": "gzip", ".xz": "xz", ".zst": "zstd"}
 
-def raw_system(folder: Path, name: str) -> Path:
-    """Make the image of an ext4 filesystem with a kernel's name in it."""
-    tree = folder / f"{name}.tree"
+
+def tree(folder: Path, name: str) -> Path:
+    """Make the files of a system, with a kernel in name only."""
     files = {
         "etc/os-release": f'ID={name}\nPRETTY_NAME="Tiny {name} 1"\n',
+        "etc/fstab": "# the image's own\n",
         "boot/vmlinuz-1.0": f"the kernel of {name}",
         "boot/initrd.img-1.0": f"the initrd of {name}",
+        "usr/share/doc/readme": f"all about {name}",
+        "var/log/first": "one line\n",
     }
+    root = folder / f"{name}.tree"
     for path, text in files.items():
-        (tree / path).parent.mkdir(parents=True, exist_ok=True)
-        (tree / path).write_text(text)
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+    return root
+
+
+def raw_system(folder: Path, name: str) -> Path:
+    """Make the image of an ext4 filesystem that disks of 4096 take too."""
+    root = tree(folder, name)
     image = folder / f"{name}.raw"
-    subprocess.run(
-        ["mke2fs", "-q", "-t", "ext4", "-d", str(tree), str(image), SIZE],
-        check=True,
-        capture_output=True,
-    )
-    shutil.rmtree(tree)
+    _run(
+        "mke2fs", "-q", "-t", "ext4", "-b", "4096",
+        "-d", str(root), str(image), SIZE,
+    )  # fmt: skip
+    shutil.rmtree(root)
     return image
+
+
+def image_file(folder: Path, file_name: str) -> Path:
+    """Make the image that a URL ending in ``file_name`` declares."""
+    name, kind, *_ = file_name.split(".")
+    if kind == "raw":
+        plain = raw_system(folder, name)
+    else:
+        root = tree(folder, name)
+        plain = folder / f"{name}.tar"
+        _run("tar", "-C", str(root), "-cf", str(plain), ".")
+        shutil.rmtree(root)
+    compress = _COMPRESS.get(Path(file_name).suffix)
+    if compress:
+        _run(compress, "-q", str(plain))
+    return folder / file_name
 
 
 def image_entry(image: Path, url: str) -> dict[str, Any]:
@@ -51,5 +76,14 @@ def image_entry(image: Path, url: str) -> dict[str, Any]:
         "name": image.stem,
         "image_pull_url": f"{url}/{image.name}",
         "os_hash_algo": "sha256",
-        "os_hash_value": hashlib.sha256(image.read_bytes()).hexdigest(),
+        "os_hash_value": sha256(image),
     }
+
+
+def sha256(image: Path) -> str:
+    """Return the digest of the file."""
+    return hashlib.sha256(image.read_bytes()).hexdigest()
+
+
+def _run(*argv: str) -> None:
+    subprocess.run(argv, check=True, capture_output=True)

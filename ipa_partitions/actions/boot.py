@@ -40,21 +40,13 @@ _READ_MOUNTS = ("/", "/boot", "/usr")
 _WRITABLE_BY_GRUB = ("ext2", "ext3", "ext4")
 
 
-def boot_volume(resolved: ResolvedLayout) -> tuple[Volume, str]:
-    """Return the volume of the boot directory, and where it is on that."""
-    if resolved.multiboot:
-        return resolved.multiboot, "/"
-    system = resolved.bootable[0]
-    for volume in system.mounts:
-        if volume.content.mount == "/boot":
-            return volume, "/"
-    return system.root, "/boot"
-
-
 def boot_directory(resolved: ResolvedLayout) -> BootDirectory:
     """Return where boot-info.json and the loader's files go."""
-    volume, path = boot_volume(resolved)
-    return BootDirectory(volume.device, path)
+    if resolved.multiboot:
+        return BootDirectory(resolved.multiboot.device, "/")
+    boot = resolved.bootable[0].boot
+    is_root = boot.content.mount == "/"
+    return BootDirectory(boot.device, "/boot" if is_root else "/")
 
 
 def boot_name(root: RootFs, system: System) -> str:
@@ -97,7 +89,7 @@ class InstallBootLoader:
         """Return the action, if there is a system and a loader for it."""
         if not resolved.installs_loader:
             return []
-        volume, _path = boot_volume(resolved)
+        volume = resolved.multiboot or resolved.bootable[0].boot
         return [
             cls(
                 resolved.bootable,

@@ -41,9 +41,9 @@ def test_a_width_is_shared_out_in_proportion(sizes, width, least, shared):
 
 
 @pytest.mark.parametrize(("rows", "disk_mib", "drawn"), [
-    ([(1, "root", 90)],                  100, "|1 root                    |.|"),
-    ([(1, "a", 1), (2, "b", 98)],        100, "|1|2 b                     |.|"),
-    ([(1, "long-name", 10), (2, "b", 90)], 100, "|1 l|2 b                   |.|"),
+    ([(1, "root", 90)],                  100, "|1 root               |....|"),
+    ([(1, "a", 1), (2, "b", 98)],        100, "|1|2 b                  |..|"),
+    ([(1, "name", 10), (2, "b", 90)],    100, "|1 n|2 b                 |.|"),
     ([],                                 100, "|..........................|"),
 ])  # fmt: skip
 def test_a_bar_shows_every_part(rows, disk_mib, drawn):

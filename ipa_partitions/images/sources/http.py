@@ -36,8 +36,6 @@ CONNECT_S = 15
 # Less than this much while we wait that long is a connection that stalls.
 STALL_S = 60
 STALL_BYTES = 64 * 1024
-# Small enough for the allocator to give the same memory again.
-READ_BYTES = 256 * 1024
 
 # Before each new attempt. Until something has arrived the address is more
 # likely to be wrong than the network to be down: fewer attempts then.
@@ -76,7 +74,7 @@ class HttpStream:
             try:
                 if self._response is None:
                     self._response = self._next()
-                data = self._read(self._response, min(len(buffer), READ_BYTES))
+                data = self._read(self._response, len(buffer))
             except _BrokenError as error:
                 self._pause(error)
                 continue
