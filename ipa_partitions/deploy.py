@@ -28,6 +28,7 @@ from ipa_partitions.boot_info import (
     switch,
 )
 from ipa_partitions.disk.machine import Disk, Machine
+from ipa_partitions.disk.namespace import with_private_mounts
 from ipa_partitions.disk.probe import filesystem_devices, probe
 from ipa_partitions.errors import ActionError
 from ipa_partitions.layout.model import Layout
@@ -105,9 +106,13 @@ def deploy(request: Request, listener: Listener | None = None) -> Result:
     ActionError after.
     """
     made = make_plan(request)
-    made.validate()
-    made.execute(listener)
-    return read_back(made)
+
+    def job() -> Result:
+        made.validate()
+        made.execute(listener)
+        return read_back(made)
+
+    return with_private_mounts(job)
 
 
 def read_back(made: plan.Plan) -> Result:
@@ -138,8 +143,12 @@ def get_boot_info(partition: str | None = None) -> BootInfo:
 
     Raises MachineError if there is none.
     """
-    with _found(partition).opened() as directory:
-        return read(directory)
+
+    def job() -> BootInfo:
+        with _found(partition).opened() as directory:
+            return read(directory)
+
+    return with_private_mounts(job)
 
 
 def switch_boot(
@@ -149,8 +158,12 @@ def switch_boot(
 
     Returns boot-info. Raises MachineError if there is no such image.
     """
-    with _found(partition).opened(writable=True) as directory:
-        return switch(directory, image, once)
+
+    def job() -> BootInfo:
+        with _found(partition).opened(writable=True) as directory:
+            return switch(directory, image, once)
+
+    return with_private_mounts(job)
 
 
 def _found(partition: str | None) -> BootDirectory:

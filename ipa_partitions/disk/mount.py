@@ -27,7 +27,10 @@ READ_ONLY = f"ro,{UNTRUSTED}"
 
 @contextmanager
 def mounted(
-    device: str, options: str = UNTRUSTED, at: Path | None = None
+    device: str,
+    options: str = UNTRUSTED,
+    at: Path | None = None,
+    kind: str = "auto",
 ) -> Iterator[Path]:
     """Mount ``device`` at ``at``, or on a fresh directory, and yield it.
 
@@ -36,7 +39,7 @@ def mounted(
     """
     where = at or Path(tempfile.mkdtemp(prefix="ipa-partitions-"))
     try:
-        run("mount", "-o", options, device, str(where))
+        run("mount", "-t", kind, "-o", options, device, str(where))
         try:
             yield where
         finally:

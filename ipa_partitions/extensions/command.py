@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
@@ -114,24 +114,25 @@ def _progress_shown() -> Iterator[Listener]:
     command = _running_command()
 
     def show(progress: Progress) -> None:
-        _set_result(command(), {"progress": asdict(progress)})
+        _set_result(command, {"progress": asdict(progress)})
 
     try:
         yield show
     except BaseException:
-        _set_result(command(), None)
+        _set_result(command, None)
         raise
 
 
-def _running_command() -> Callable[[], base.AsyncCommandResult | None]:
-    """Return a function that finds the command that this thread runs."""
+def _running_command() -> base.AsyncCommandResult | None:
+    """Return the command that this thread runs."""
     name = threading.current_thread().name
     standby = _extension("standby")
     if standby is None or not name.startswith(_THREAD):
-        return lambda: None
-    # The agent lists a command only after it has started the thread.
-    results = standby.agent.command_results
-    return lambda: results.get(name.removeprefix(_THREAD))
+        return None
+    agent = standby.agent
+    # Held by the agent until it has listed the command that it started.
+    with agent.command_lock:
+        return agent.command_results.get(name.removeprefix(_THREAD))
 
 
 def _set_result(

@@ -244,5 +244,3 @@ def test_boot_verbs_pass_on_what_they_are_given(capsys, monkeypatch):
     assert calls == [
         (None,), ("/dev/x",), ("one", {"partition": "/dev/x"}),
     ]  # fmt: skip
-
-

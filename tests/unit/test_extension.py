@@ -82,7 +82,7 @@ BAD = document(version=2, nonsense=1)
     ("deploy",   {"nodes": 1, "x": 1},
      ["unknown parameter 'nodes'", "unknown parameter 'x'",
       "'image_info' is required"]),
-    ("deploy",   {"image_info": BAD, "node": "n"}, ["'node' is not an object"]),
+    ("deploy",   {"image_info": BAD, "node": 1}, ["'node' is not an object"]),
     ("deploy",   {"image_info": BAD, "node": {}}, ["'node' has no uuid"]),
     ("get_boot_info", {"x": 1},       ["unknown parameter 'x'"]),
     ("switch_boot", {},               ["'image' is required"]),
@@ -148,9 +148,7 @@ def test_progress_is_shown_until_the_result_takes_its_place(
         return RESULT
 
     monkeypatch.setattr(deploy, "deploy", do)
-    command = agent.execute_command(
-        "partitions.deploy", image_info=document()
-    )
+    command = agent.execute_command("partitions.deploy", image_info=document())
     assert told.wait(10)
     assert agent.listed()[0]["command_result"] == {
         "progress": {
@@ -184,9 +182,7 @@ def test_a_failure_is_told_in_full_and_leaves_no_progress(
         raise error
 
     monkeypatch.setattr(deploy, "deploy", do)
-    agent.execute_command(
-        "partitions.deploy", image_info=document()
-    ).join()
+    agent.execute_command("partitions.deploy", image_info=document()).join()
     (listed,) = agent.listed()
     assert listed["command_status"] == "FAILED"
     assert listed["command_result"] is None
@@ -194,9 +190,7 @@ def test_a_failure_is_told_in_full_and_leaves_no_progress(
     assert agent.get_extension("standby").partition_uuids is None
 
 
-def test_the_disk_is_chosen_by_ironic_s_rules_for_the_node(
-    agent, monkeypatch
-):
+def test_the_disk_is_chosen_by_ironic_s_rules_for_the_node(agent, monkeypatch):
     asked = []
 
     def dispatch(method):

@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
@@ -58,9 +59,7 @@ def test_boxes_follow_each_other_and_the_smallest_can_be_read(size_mib):
     root = parsed(planned(Disk("/dev/vda", size_mib * MIB)))
     its_boxes = boxes(root)
     assert all(width >= 22 for _, width in its_boxes)
-    for (left, width), (right, _) in zip(
-        its_boxes, its_boxes[1:], strict=False
-    ):
+    for (left, width), (right, _) in pairwise(its_boxes):
         assert left + width == right
     left, width = its_boxes[-1]
     assert left + width <= float(root.attrib["width"])

@@ -1,0 +1,121 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Images from a web server that misbehaves."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ipa_partitions.errors import ImageError
+from ipa_partitions.images import sources
+from ipa_partitions.images.sources import http
+from tests.servers import Faults, Server, http_server
+
+DATA = random.Random(2).randbytes(3_000_000)
+
+
+@pytest.fixture
+def server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Server]:
+    monkeypatch.setattr(http, "WAITS_S", (0, 0.01, 0.01, 0.01))
+    monkeypatch.setattr(http, "FIRST_WAITS", 2)
+    (tmp_path / "served").mkdir()
+    (tmp_path / "served/x y.raw").write_bytes(DATA)
+    with http_server(tmp_path / "served") as server:
+        yield server
+
+
+def download(url: str) -> bytes:
+    data = bytearray()
+    buffer = memoryview(bytearray(100_000))
+    with sources.opened(url) as stream:
+        while count := stream.readinto(buffer):
+            data += buffer[:count]
+    return bytes(data)
+
+
+@pytest.mark.parametrize(("faults", "ranges"), [
+    (Faults(), [""]),
+    (Faults(is_chunked=True), [""]),
+    (Faults(statuses=[503, 500]), ["", "", ""]),
+    (Faults(cuts=[1000]), ["", "bytes=1000-"]),
+    (Faults(cuts=[1000, 0, 0, 5]),
+     ["", "bytes=1000-", "bytes=1000-", "bytes=1000-", "bytes=1005-"]),
+    (Faults(cuts=[1000], statuses=[0, 502]),
+     ["", "bytes=1000-", "bytes=1000-"]),
+    (Faults(cuts=[8192], is_chunked=True), ["", "bytes=8192-"]),
+    (Faults(cuts=[2_999_999]), ["", "bytes=2999999-"]),
+])  # fmt: skip
+def test_a_broken_download_is_resumed_where_it_broke(
+    server: Server, faults: Faults, ranges: list[str]
+) -> None:
+    server.faults = faults
+    assert download(f"{server.url}/x%20y.raw") == DATA
+    assert [r.get("range", "") for r in server.requests] == ranges
+    for request in server.requests[1:]:
+        assert ("if-range" in request) == ("range" in request)
+
+
+@pytest.mark.parametrize(("faults", "requests", "problem"), [
+    (Faults(statuses=[404]), 1, "HTTP 404"),
+    (Faults(statuses=[401]), 1, "HTTP 401"),
+    (Faults(statuses=[429]), 1, "HTTP 429"),
+    (Faults(statuses=[503] * 9), 3, "HTTP 503 .*, tried too often"),
+    (Faults(cuts=[9, *[0] * 9]), 5, "closed the connection after 9 bytes"),
+    (Faults(cuts=[9], ignores_range=True), 2, "ignores Range"),
+    (Faults(cuts=[9], other_range=True), 2, "sent another range"),
+    (Faults(cuts=[9], changes=True), 2, "changed while"),
+    (Faults(cuts=[9], statuses=[0, 416]), 2, "HTTP 416"),
+    (Faults(has_no_length=True), 1, "does not say how long"),
+    (Faults(location="/x%20y.raw"), 31, "TooManyRedirects"),
+    (Faults(location="ftp://127.0.0.1/x"), 1, "InvalidSchema"),
+])  # fmt: skip
+def test_what_cannot_be_trusted_fails_and_shows_no_secret(
+    server: Server, faults: Faults, requests: int, problem: str
+) -> None:
+    server.faults = faults
+    url = server.url.replace("//", "//user:hunter2@") + "/x%20y.raw?t=hunter2"
+    with pytest.raises(ImageError, match=problem) as raised:
+        download(url)
+    assert str(raised.value).startswith(f"{server.url}/x%20y.raw: ")
+    assert "hunter2" not in str(raised.value)
+    assert len(server.requests) == requests
+
+
+def test_a_server_that_stalls_is_left_and_asked_again(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "STALL_S", 0.2)
+    server.faults = Faults(cuts=[1000], stall_s=2)
+    assert download(f"{server.url}/x%20y.raw") == DATA
+    assert len(server.requests) == 2
+
+
+def test_nobody_listening_is_told_without_the_query(
+    server: Server,
+) -> None:
+    with pytest.raises(ImageError) as raised:
+        download("http://127.0.0.1:1/x?token=hunter2")
+    assert str(raised.value) == (
+        "http://127.0.0.1:1/x: Connection refused, tried too often"
+    )
+
+
+def test_an_unknown_scheme_names_those_that_are_known() -> None:
+    with pytest.raises(ImageError, match=r"no source for oci, .*file.*http"):
+        download("oci://127.0.0.1/x")
