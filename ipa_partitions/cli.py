@@ -23,9 +23,11 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import uuid
 from argparse import Namespace
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,8 +68,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return FAILED
+        print("interrupted", file=sys.stderr, flush=True)
+        # Python would wait for what still works; its mounts and programs
+        # end with us.
+        os._exit(FAILED)
     return DONE
 
 
@@ -161,10 +165,7 @@ def _deploy(arguments: Namespace) -> None:
     request = Request(_read(arguments), seed=str(uuid.uuid4()))
     if not arguments.yes:
         _ask(request)
-    # What is mounted must be unmounted also if we are asked to end.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
-    with shown(sys.stderr) as listener:
+    with _temporary_files(), shown(sys.stderr) as listener:
         result = deploy(request, listener)
     if arguments.json:
         _print_json(result.to_json())
@@ -172,6 +173,20 @@ def _deploy(arguments: Namespace) -> None:
     print(f"root_uuid: {result.root_uuid or '-'}")
     if result.boot_info:
         _print_boot_info(result.boot_info, as_json=False)
+
+
+@contextmanager
+def _temporary_files() -> Iterator[None]:
+    """Remove the temporary files of the block, also if we are told to end."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    usual = tempfile.tempdir
+    with tempfile.TemporaryDirectory(prefix="ipa-partitions-") as folder:
+        tempfile.tempdir = folder
+        try:
+            yield
+        finally:
+            tempfile.tempdir = usual
 
 
 def _ask(request: Request) -> None:

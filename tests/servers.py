@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import re
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -64,11 +65,18 @@ class Server:
 
 
 @contextmanager
-def http_server(folder: Path) -> Iterator[Server]:
-    """Serve ``folder`` until the block ends."""
+def http_server(
+    folder: Path, certificate: Path | None = None
+) -> Iterator[Server]:
+    """Serve ``folder`` until the block ends; with a certificate over TLS."""
     httpd = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     httpd.daemon_threads = True
-    server = Server(f"http://127.0.0.1:{httpd.server_port}", folder)
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        httpd.socket = context.wrap_socket(httpd.socket, server_side=True)
+    scheme = "https" if certificate else "http"
+    server = Server(f"{scheme}://127.0.0.1:{httpd.server_port}", folder)
     _Handler.servers[httpd.server_port] = server
     thread = threading.Thread(target=httpd.serve_forever, args=(0.05,))
     thread.start()
@@ -86,7 +94,7 @@ class _Handler(BaseHTTPRequestHandler):
     servers: dict[int, Server] = {}  # noqa: RUF012
 
     def do_GET(self) -> None:
-        server = self.servers[self.server.server_address[1]]
+        server = self.servers[self.connection.getsockname()[1]]
         server.requests.append(
             {
                 "path": self.path,
@@ -101,10 +109,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_response(302)
             self.send_header("Location", faults.location)
             self.send_header("Content-Length", "0")
+            self.send_header("Connection", "close")
             self.end_headers()
         elif status or not file.is_file():
             self.send_response(status or 404)
             self.send_header("Content-Length", "0")
+            self.send_header("Connection", "close")
             self.end_headers()
         else:
             with suppress(ConnectionError):
@@ -150,6 +160,23 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *words: object) -> None:
         """Say nothing: what matters is what the client says."""
+
+
+def self_signed(folder: Path) -> Path:
+    """Make a key and a certificate for 127.0.0.1, in one file."""
+    file = folder / "server.pem"
+    subprocess.run(
+        [
+            "openssl", "req", "-x509", "-nodes", "-newkey", "rsa:2048",
+            "-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1",
+            "-keyout", str(file), "-out", str(file.with_suffix(".crt")),
+        ],
+        check=True,
+        capture_output=True,
+    )  # fmt: skip
+    with file.open("a") as both:
+        both.write(file.with_suffix(".crt").read_text())
+    return file
 
 
 @contextmanager

@@ -21,6 +21,9 @@ from pathlib import Path
 
 from ipa_partitions.run import run
 
+# Where everything is mounted; see namespace.py.
+PLACE = Path("/run/ipa-partitions")
+
 UNTRUSTED = "nodev,nosuid,noexec"
 READ_ONLY = f"ro,{UNTRUSTED}"
 
@@ -37,7 +40,8 @@ def mounted(
     Raises CommandError if it cannot be mounted, or afterwards unmounted:
     data may be lost then, so the deployment must not report success.
     """
-    where = at or Path(tempfile.mkdtemp(prefix="ipa-partitions-"))
+    PLACE.mkdir(exist_ok=True)
+    where = at or Path(tempfile.mkdtemp(dir=PLACE))
     try:
         run("mount", "-t", kind, "-o", options, device, str(where))
         try:

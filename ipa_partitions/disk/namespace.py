@@ -21,12 +21,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import TypeVar
 
+from ipa_partitions.disk.mount import PLACE, UNTRUSTED, mounted
 from ipa_partitions.errors import CommandError
 
 # linux/sched.h, linux/mount.h
 _CLONE_NEWNS = 0x00020000
 _MS_REC = 0x4000
 _MS_PRIVATE = 1 << 18
+
+_PLACE_OPTIONS = f"{UNTRUSTED},mode=700,size=1m"
 
 _Result = TypeVar("_Result")
 
@@ -55,4 +58,7 @@ def _apart(job: Callable[[], _Result]) -> _Result:
     ):
         problem = os.strerror(ctypes.get_errno())
         raise CommandError(f"no mount namespace to be had: {problem}")
-    return job()
+    PLACE.mkdir(exist_ok=True)
+    # With the namespace go the directories that we mount on, too.
+    with mounted("tmpfs", _PLACE_OPTIONS, PLACE, kind="tmpfs"):
+        return job()

@@ -40,7 +40,9 @@ def mounted_tree(
         if rest and rest[0][1] == "/":
             root = stack.enter_context(mounted(rest.pop(0)[0], options))
         else:
-            root = stack.enter_context(mounted("tmpfs", _NO_ROOT, kind="tmpfs"))
+            root = stack.enter_context(
+                mounted("tmpfs", _NO_ROOT, kind="tmpfs")
+            )
         for device, mount_point in rest:
             where = RootFs(root).make_directory(mount_point)
             stack.enter_context(mounted(device, options, where))

@@ -19,8 +19,6 @@ import binascii
 import zlib
 from pathlib import Path
 
-import requests
-
 from ipa_partitions.disk.size import mib_text
 from ipa_partitions.errors import ImageError
 from ipa_partitions.urls import public_url
@@ -67,6 +65,8 @@ def _decoded(packed: bytes) -> bytes | None:
 
 
 def _download(url: str, where: str, limit_bytes: int) -> bytes:
+    import requests  # slow to load, and most config drives come without
+
     content = bytearray()
     try:
         with requests.get(url, stream=True, timeout=_TIMEOUT_S) as response:

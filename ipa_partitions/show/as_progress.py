@@ -36,8 +36,10 @@ def shown(stream: TextIO) -> Iterator[Listener]:
         import rich.progress
     except ImportError:
         bar = _Bar(stream)
-        yield bar
-        bar.end()
+        try:
+            yield bar
+        finally:
+            bar.end()
         return
     with _rich_bars(rich.progress, stream) as bars:
         yield bars

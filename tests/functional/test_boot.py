@@ -258,6 +258,11 @@ def test_two_systems_get_one_menu_and_one_boot_info(loop_disk, ramdisk):
 
     finish(plan)
 
+    assert [str(a) for a in plan.actions if a.phase >= Phase.BOOT] == [
+        f"install grub on {disk}, its files on {disk}p2, to boot a,"
+        " b (default)",
+        f"write boot-info.json to {disk}p2 and {ramdisk}",
+    ]
     a, b = plan.resolved.systems
     menu = read(f"{disk}p2", "/grub/grub.cfg")
     assert menu.count("menuentry ") == 2
@@ -352,12 +357,14 @@ def test_an_fstab_that_is_a_link_is_replaced_inside_the_root(
     assert read(f"{disk}p2", "/etc/fstab").startswith("UUID=")
 
 
-@pytest.mark.parametrize("table", ["gpt", "msdos"])
+@pytest.mark.parametrize(
+    ("table", "sector_bytes"), [("gpt", 512), ("msdos", 512), ("gpt", 4096)]
+)
 @pytest.mark.parametrize("file_system", ["ext4", "xfs", "btrfs"])
 def test_one_system_holds_grub_in_its_own_boot(
-    loop_disk, ramdisk, tmp_path, table, file_system
+    loop_disk, ramdisk, tmp_path, table, sector_bytes, file_system
 ):
-    disk = loop_disk(512)
+    disk = loop_disk(512, sector_bytes)
     wanted = volume("/", "a", file_system=file_system)
     plan = prepared(document(disk, wanted, table=table))
     root = plan.resolved.systems[0].root

@@ -23,7 +23,7 @@ import pytest
 from ipa_partitions.errors import ImageError
 from ipa_partitions.images import sources
 from ipa_partitions.images.sources import http
-from tests.servers import Faults, Server, http_server
+from tests.servers import Faults, Server, http_server, self_signed
 
 DATA = random.Random(2).randbytes(3_000_000)
 
@@ -76,13 +76,13 @@ def test_a_broken_download_is_resumed_where_it_broke(
     (Faults(statuses=[401]), 1, "HTTP 401"),
     (Faults(statuses=[429]), 1, "HTTP 429"),
     (Faults(statuses=[503] * 9), 3, "HTTP 503 .*, tried too often"),
-    (Faults(cuts=[9, *[0] * 9]), 5, "closed the connection after 9 bytes"),
+    (Faults(cuts=[9, *[0] * 9]), 5, "the connection ended after 9 bytes"),
     (Faults(cuts=[9], ignores_range=True), 2, "ignores Range"),
     (Faults(cuts=[9], other_range=True), 2, "sent another range"),
     (Faults(cuts=[9], changes=True), 2, "changed while"),
     (Faults(cuts=[9], statuses=[0, 416]), 2, "HTTP 416"),
     (Faults(has_no_length=True), 1, "does not say how long"),
-    (Faults(location="/x%20y.raw"), 31, "TooManyRedirects"),
+    (Faults(location="/x%20y.raw"), 6, "TooManyRedirects"),
     (Faults(location="ftp://127.0.0.1/x"), 1, "InvalidSchema"),
 ])  # fmt: skip
 def test_what_cannot_be_trusted_fails_and_shows_no_secret(
@@ -114,6 +114,24 @@ def test_nobody_listening_is_told_without_the_query(
     assert str(raised.value) == (
         "http://127.0.0.1:1/x: Connection refused, tried too often"
     )
+
+
+def test_certificates_are_verified_and_https_stays_https(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = self_signed(tmp_path)
+    with http_server(server.folder, certificate) as secure:
+        url = f"{secure.url}/x%20y.raw"
+        with pytest.raises(ImageError, match="certificate verify failed"):
+            download(url)
+        monkeypatch.setenv(
+            "REQUESTS_CA_BUNDLE", str(certificate.with_suffix(".crt"))
+        )
+        secure.faults.cuts = [1000]
+        assert download(url) == DATA
+        secure.faults.location = f"{server.url}/x%20y.raw"
+        with pytest.raises(ImageError, match="redirects to plain http"):
+            download(url)
 
 
 def test_an_unknown_scheme_names_those_that_are_known() -> None:

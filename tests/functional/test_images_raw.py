@@ -108,11 +108,9 @@ def fill(disk: str, size_mib: int) -> None:
     Path(disk).write_bytes(b"\xff" * (size_mib * MIB))
 
 
-@pytest.mark.parametrize("compression", PACKERS)
+@pytest.mark.parametrize("compression", ["none", "zstd"])
 @pytest.mark.parametrize("sector_bytes", [512, 4096])
-@pytest.mark.parametrize(
-    "size_bytes", [1, 511, 65536, MIB, 5 * MIB + 1, 16 * MIB]
-)
+@pytest.mark.parametrize("size_bytes", [511, MIB, 5 * MIB + 1, 16 * MIB])
 @pytest.mark.parametrize("can_punch", [True, False])
 def test_a_device_full_of_ones_becomes_the_image(
     server: Server,

@@ -27,7 +27,7 @@ from ipa_partitions.deploy import Request, deploy, make_plan
 from ipa_partitions.disk.filesystem import MSDOS_TYPES
 from ipa_partitions.disk.size import MIB, exact_bytes
 from ipa_partitions.resolved import Disk, Volume
-from tests import file_server, layouts, rsyncd, tiny
+from tests import file_server, layouts, servers, tiny
 
 SERVER = "images.example.com"
 
@@ -66,7 +66,7 @@ def served(name: str, folder: Path) -> Iterator[dict[str, Any]]:
     tiny.tree(folder, "tree").rename(folder / "tree")
     with (
         file_server.serving(*files.values()) as http,
-        rsyncd.serving(folder) as rsync,
+        servers.rsync_daemon(folder, folder) as rsync,
     ):
         text = json.dumps(image_info)
         text = text.replace(f"http://{SERVER}", http)

@@ -127,7 +127,6 @@ def test_every_problem_of_a_document_is_a_line(capsys, tmp_path):
     (ImageError("short"),                       1, ["short"]),
     (ActionError("half"),                       1, ["half"]),
     (PluginError("taken"),                      1, ["taken"]),
-    (KeyboardInterrupt(),                       1, ["interrupted"]),
 ])  # fmt: skip
 def test_an_error_is_its_lines_and_whose_fault_it_is(
     capsys, monkeypatch, path, error, code, lines
@@ -138,6 +137,19 @@ def test_an_error_is_its_lines_and_whose_fault_it_is(
     monkeypatch.setattr(deploy, "deploy", fail)
     assert call("deploy", path, "--yes") == code
     assert capsys.readouterr().err.splitlines() == lines
+
+
+def test_an_interrupt_ends_all_at_once(capsys, monkeypatch, path):
+    def fail(*_args: object) -> None:
+        raise KeyboardInterrupt
+
+    def end(code: int) -> None:
+        raise SystemExit(code)
+
+    monkeypatch.setattr(deploy, "deploy", fail)
+    monkeypatch.setattr("os._exit", end)
+    assert call("deploy", path, "--yes") == 1
+    assert capsys.readouterr().err == "interrupted\n"
 
 
 @pytest.mark.parametrize(("text", "line"), [

@@ -42,6 +42,8 @@ STALL_BYTES = 64 * 1024
 WAITS_S = (0.5, 1, 2, 4, 8, 16, 16)
 FIRST_WAITS = 3
 
+REDIRECTS = 5
+
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
 
@@ -56,6 +58,7 @@ class HttpStream:
         self._url = url
         self._name = urls.public_url(url)
         self._session = requests.Session()
+        self._session.max_redirects = REDIRECTS
         self._waits = iter(WAITS_S[:FIRST_WAITS])
         self._offset = 0
         self._waited_s = 0.0
@@ -198,6 +201,8 @@ def _reason(error: BaseException) -> str:
         innermost, requests.RequestException
     ):
         return innermost.strerror or str(innermost)
+    if "IncompleteRead" in type(innermost).__name__:
+        return "the connection ended"
     return type(innermost).__name__
 
 

@@ -1,0 +1,377 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""File images, the tree they are laid into, and the action that does it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+import subprocess
+import tarfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from ipa_partitions import resolved
+from ipa_partitions.actions.image import DeployImage
+from ipa_partitions.disk.mount import mounted
+from ipa_partitions.disk.tree import mounted_tree
+from ipa_partitions.errors import CommandError, ImageError
+from ipa_partitions.images.deployers.raw import read_uuid
+from ipa_partitions.layout import model
+from tests.servers import Server, http_server, rsync_daemon
+
+MIB = 1024**2
+UUID = "2abf123d-d52f-4f62-a351-7358221bc51f"
+FLAGS = ("-a", "-A", "-X")
+
+# linux/posix_acl_xattr.h: version 2; owner rw, user 777 r, group, mask, others
+ACL = struct.pack(
+    "<I" + 5 * "HHI",
+    2, 1, 6, 2**32 - 1, 2, 4, 777, 4, 4, 2**32 - 1,
+    16, 4, 2**32 - 1, 32, 4, 2**32 - 1,
+)  # fmt: skip
+# linux/capability.h: revision 2, effective; CAP_NET_RAW
+CAPABILITY = struct.pack("<5I", 0x02000001, 1 << 13, 0, 0, 0)
+
+LoopDisk = Callable[..., str]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    (tmp_path / "served").mkdir()
+    with http_server(tmp_path / "served") as server:
+        yield server
+
+
+def run(*argv: str) -> str:
+    return subprocess.run(
+        argv, check=True, capture_output=True, text=True
+    ).stdout
+
+
+@pytest.fixture
+def system_tree(tmp_path: Path, loop_disk: LoopDisk) -> Iterator[Path]:
+    """Yield a small system with everything that a file can have."""
+    disk = loop_disk(64)
+    run("mkfs.ext4", "-q", disk)
+    with mounted(disk, "rw") as root:
+        (root / "lost+found").rmdir()
+        for name in ("etc", "usr/bin", "var/lib/data", "var/log"):
+            (root / name).mkdir(parents=True)
+        (root / "etc/hostname").write_text("there")
+        (root / "var/lib/data/deep").write_text("deep")
+        (root / "var/log/messages").write_text("log")
+        (root / "var/lib/data").chmod(0o1770)
+        tool = root / "usr/bin/tool"
+        tool.write_text("tool")
+        tool.chmod(0o4755)
+        os.chown(tool, 12345, 54321)
+        os.link(tool, root / "usr/bin/linked")
+        (root / "bin").symlink_to("usr/bin")
+        (root / "etc/mtab").symlink_to("/proc/self/mounts")
+        os.mkfifo(root / "etc/fifo")
+        os.mknod(root / "etc/null", 0o20666, os.makedev(1, 3))
+        with (root / "etc/sparse").open("wb") as sparse:
+            sparse.truncate(8 * MIB)
+            sparse.write(b"x")
+        os.setxattr(root / "etc/hostname", "system.posix_acl_access", ACL)
+        os.setxattr(tool, "user.note", b"kept")
+        os.setxattr(tool, "security.capability", CAPABILITY)
+        for path in root.rglob("*"):
+            # Whole seconds: mkfs knows no others.
+            os.utime(path, (10**9, 10**9), follow_symlinks=False)
+        yield root
+
+
+def check_copy(original: Path, copy: Path) -> None:
+    for path in original.rglob("*"):
+        other = copy / path.relative_to(original)
+        mine, its = path.lstat(), other.lstat()
+        keys = ["st_mode", "st_uid", "st_gid", "st_rdev"]
+        # A directory counts lost+found, where it is on a volume of its own.
+        keys += [] if path.is_dir() else ["st_nlink"]
+        for key in keys:
+            assert getattr(its, key) == getattr(mine, key), (key, path)
+        if path.is_symlink():
+            assert other.readlink() == path.readlink()
+        elif path.is_file():
+            assert its.st_mtime_ns == mine.st_mtime_ns
+            assert other.read_bytes() == path.read_bytes()
+            names = os.listxattr(path)
+            assert sorted(os.listxattr(other)) == sorted(names)
+            for name in names:
+                assert os.getxattr(other, name) == os.getxattr(path, name)
+    assert (copy / "etc/sparse").stat().st_blocks * 512 < MIB
+
+
+def volume(device: str, mount: str, size_mib: int = 64) -> resolved.Volume:
+    content = model.Content("ext4", mount, label="x")
+    return resolved.Volume("$", mount, device, size_mib * MIB, content, UUID)
+
+
+def action(
+    url: str,
+    *volumes: resolved.Volume,
+    disk_format: str = "tar",
+    compression: str = "none",
+    target: str = "/",
+    digest: str | None = None,
+) -> DeployImage:
+    image = model.Image(
+        at="$.images[0]",
+        name="debian12",
+        boot=True,
+        image_name="debian12",
+        image_uuid=None,
+        url=url,
+        target=target,
+        disk_format=disk_format,
+        compression=compression,
+        checksum=model.Checksum("sha256", digest) if digest else None,
+        deploy="auto",
+        type="os",
+    )
+    return DeployImage(resolved.System(image, volumes, (), True), FLAGS)
+
+
+def archive(tree: Path, file: Path) -> str:
+    """Make ``file`` of ``tree``, and return its digest."""
+    run(
+        "tar", "--create", f"--file={file}", f"--directory={tree}",
+        "--xattrs", "--xattrs-include=*", "--acls", "--sparse", ".",
+    )  # fmt: skip
+    if file.suffix == ".zst":
+        file.write_bytes(zstandard.compress(file.read_bytes()))
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def three_volumes(loop_disk: LoopDisk) -> list[resolved.Volume]:
+    volumes = [
+        volume(loop_disk(64), mount) for mount in ("/", "/var", "/var/lib")
+    ]
+    for each in volumes:
+        run("mkfs.ext4", "-q", each.device)
+    return volumes
+
+
+def check_spread(volumes: list[resolved.Volume], original: Path) -> None:
+    """Check that all is there, and each file on the volume it belongs to."""
+    mounts = [(v.device, v.content.mount) for v in volumes]
+    with mounted_tree(mounts) as root:
+        check_copy(original, root)
+    with mounted(volumes[0].device) as root:
+        assert list((root / "var").iterdir()) == []
+    with mounted(volumes[1].device) as var:
+        assert (var / "log/messages").read_text() == "log"
+        assert list((var / "lib").iterdir()) == []
+    with mounted(volumes[2].device) as lib:
+        assert (lib / "data/deep").read_text() == "deep"
+
+
+@pytest.mark.parametrize("name", ["x.tar", "x.tar.zst"])
+def test_an_archive_is_laid_over_all_volumes(
+    server: Server, loop_disk: LoopDisk, system_tree: Path, name: str
+) -> None:
+    digest = archive(system_tree, server.folder / name)
+    volumes = three_volumes(loop_disk)
+    deploy = action(
+        f"{server.url}/{name}",
+        *volumes,
+        compression="zstd" if name.endswith("zst") else "none",
+        digest=digest,
+    )
+    deploy.validate()
+    deploy.execute()
+    check_spread(volumes, system_tree)
+
+
+def test_a_directory_of_an_rsync_daemon_is_laid_over_all_volumes(
+    tmp_path: Path, loop_disk: LoopDisk, system_tree: Path
+) -> None:
+    volumes = three_volumes(loop_disk)
+    with rsync_daemon(system_tree, tmp_path) as host:
+        url = f"rsync://{host}/images/"
+        deploy = action(url, *volumes, disk_format="dir")
+        deploy.validate()
+        deploy.execute()
+    check_spread(volumes, system_tree)
+
+
+@pytest.mark.parametrize(
+    "path", ["nothing/here", "images/nothing", "images/f"]
+)
+def test_a_directory_that_is_not_there_is_known_before(
+    tmp_path: Path, path: str
+) -> None:
+    (tmp_path / "served").mkdir()
+    (tmp_path / "served/f").write_text("a file")
+    with rsync_daemon(tmp_path / "served", tmp_path) as host:
+        url = f"rsync://secret@{host}/{path}"
+        deploy = action(url, volume("/dev/null", "/"), disk_format="dir")
+        with pytest.raises(ImageError, match=path) as raised:
+            deploy.validate()
+    assert "secret" not in str(raised.value)
+
+
+def test_a_block_image_is_spread_over_all_volumes(
+    server: Server, tmp_path: Path, loop_disk: LoopDisk, system_tree: Path
+) -> None:
+    data = server.folder / "x.raw"
+    data.write_bytes(b"")
+    os.truncate(data, 40 * MIB)
+    run("mkfs.ext4", "-q", "-d", str(system_tree), str(data))
+    volumes = three_volumes(loop_disk)
+    deploy = action(
+        f"{server.url}/x.raw",
+        *volumes,
+        disk_format="raw",
+        digest=hashlib.sha256(data.read_bytes()).hexdigest(),
+    )
+    deploy.validate()
+    deploy.execute()
+    check_spread(volumes, system_tree)
+    assert read_uuid(volumes[0].device) == UUID
+
+
+@pytest.mark.parametrize("problem", ["digest", "member", "space"])
+def test_when_files_fail_nobody_can_mount_the_root(
+    server: Server, loop_disk: LoopDisk, problem: str
+) -> None:
+    file = server.folder / "x.tar"
+    with tarfile.open(file, "w") as tar:
+        large = tarfile.TarInfo("large")
+        large.size = (70 if problem == "space" else 1) * MIB
+        tar.addfile(large, BytesIO(bytes(large.size)))
+        if problem == "member":
+            tar.addfile(tarfile.TarInfo("../../evil"))
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    root = volume(loop_disk(64), "/")
+    run("mkfs.ext4", "-q", root.device)
+    deploy = action(
+        f"{server.url}/x.tar",
+        root,
+        digest="0" * 64 if problem == "digest" else digest,
+    )
+    expected = {
+        "digest": "its sha256 is",
+        "member": r"contains '\.\.'",
+        "space": "Wrote only|No space left",
+    }
+    with pytest.raises(ImageError, match=expected[problem]):
+        deploy.execute()
+    assert subprocess.run(["blkid", "--probe", root.device]).returncode == 2
+
+
+def test_links_of_an_archive_lead_nowhere_else(
+    server: Server, loop_disk: LoopDisk, tmp_path: Path
+) -> None:
+    canary = tmp_path / "canary"
+    canary.mkdir()
+    with tarfile.open(server.folder / "x.tar", "w") as tar:
+        link = tarfile.TarInfo("out")
+        link.type, link.linkname = tarfile.SYMTYPE, str(canary)
+        tar.addfile(link)
+        tar.addfile(tarfile.TarInfo("out/evil"))
+        tar.addfile(tarfile.TarInfo(f"{canary}/evil"))
+    root = volume(loop_disk(64), "/")
+    run("mkfs.ext4", "-q", root.device)
+    with pytest.raises(ImageError, match="out/evil"):
+        action(f"{server.url}/x.tar", root).execute()
+    assert list(canary.iterdir()) == []
+
+
+@pytest.mark.parametrize(("content", "disk_format", "problem"), [
+    (b"QFI\xfb" + bytes(9999), "tar", "is qcow2, not tar"),
+    (b"hello" * 999, "tar", "is something else, not tar"),
+    (b"hello" * 999, "dir", "is a file, not a tree"),
+])  # fmt: skip
+def test_files_that_are_not_as_declared_are_known_before(
+    server: Server, content: bytes, disk_format: str, problem: str
+) -> None:
+    (server.folder / "x").write_bytes(content)
+    deploy = action(
+        f"{server.url}/x", volume("/dev/null", "/"), disk_format=disk_format
+    )
+    with pytest.raises(ImageError, match=problem):
+        deploy.validate()
+
+
+def test_data_is_laid_onto_its_own_volume_below_its_target(
+    server: Server, loop_disk: LoopDisk, system_tree: Path
+) -> None:
+    archive(system_tree, server.folder / "x.tar")
+    data = volume(loop_disk(64), "/srv/data")
+    run("mkfs.ext4", "-q", data.device)
+    deploy = action(f"{server.url}/x.tar", data, target="/srv/data/set1")
+    deploy.execute()
+    with mounted(data.device) as root:
+        check_copy(system_tree, root / "set1")
+
+
+def test_the_links_of_a_root_do_not_move_mount_points(
+    loop_disk: LoopDisk, tmp_path: Path
+) -> None:
+    root, other = loop_disk(64), loop_disk(64)
+    for disk in (root, other):
+        run("mkfs.ext4", "-q", disk)
+    canary = tmp_path / "canary"
+    canary.mkdir()
+    with mounted(root) as tree:
+        (tree / "var").symlink_to(canary)
+        (tree / f".{canary}").mkdir(parents=True)
+    with mounted_tree([(root, "/"), (other, "/var/lib")]) as tree:
+        assert (tree / f".{canary}/lib/lost+found").is_dir()
+    assert list(canary.iterdir()) == []
+
+
+def test_a_volume_that_cannot_be_mounted_leaves_none_mounted(
+    loop_disk: LoopDisk,
+) -> None:
+    root, blank = loop_disk(64), loop_disk(64)
+    run("mkfs.ext4", "-q", root)
+    with (
+        pytest.raises(CommandError, match="mount"),
+        mounted_tree([(root, "/"), (blank, "/var")]),
+    ):
+        raise AssertionError("must not get here")
+    assert root not in Path("/proc/self/mounts").read_text()
+
+
+def test_the_plan_says_what_comes_from_where_and_no_secret() -> None:
+    deploy = action(
+        "http://user:pw@host/x.raw.zst?token=t",
+        volume("/dev/vda3", "/"),
+        disk_format="raw",
+        compression="zstd",
+    )
+    assert str(deploy) == (
+        "deploy debian12 (raw, zstd) from http://host/x.raw.zst to /dev/vda3"
+    )
+    assert deploy.devices == {"/dev/vda3"}
+    assert {"e2fsck", "tune2fs", "resize2fs"} <= set(deploy.tools)
+    other = replace(
+        deploy,
+        system=replace(
+            deploy.system,
+            image=replace(deploy.system.image, disk_format="odd"),
+        ),
+    )
+    assert "mount" in other.tools
+    with pytest.raises(ImageError, match=r"nothing deploys odd, only .*raw"):
+        other.validate()
