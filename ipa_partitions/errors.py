@@ -44,7 +44,7 @@ class MachineError(ProblemError):
     """The document cannot be had on this machine."""
 
 
-class ProblemErrors(PartitionsError):
+class ProblemErrors(PartitionsError):  # noqa: N818
     """All problems that were found, a line each."""
 
     def __init__(self, errors: Iterable[PartitionsError]) -> None:

@@ -21,7 +21,6 @@ from typing import ClassVar, Self
 
 from ipa_partitions.disk.filesystem import known
 from ipa_partitions.disk.size import mib_text
-from ipa_partitions.disk.table import wipe
 from ipa_partitions.errors import MachineError
 from ipa_partitions.plan import Phase
 from ipa_partitions.resolved import ResolvedLayout, Volume
@@ -34,7 +33,7 @@ class MakeFilesystem:
 
     volume: Volume
     phase: ClassVar[Phase] = Phase.FORMAT
-    tools: ClassVar[tuple[str, ...]] = ("wipefs",)
+    tools: ClassVar[tuple[str, ...]] = ()
 
     @property
     def devices(self) -> frozenset[str]:
@@ -75,9 +74,8 @@ class MakeFilesystem:
                 )
 
     def execute(self) -> None:
-        """Make it."""
+        """Make it, on a volume that was wiped when it was made."""
         volume, content = self.volume, self.volume.content
-        wipe(volume.device)
         run(
             *known()[content.file_system].make_argv(
                 volume.device,

@@ -23,6 +23,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -287,8 +288,9 @@ def test_a_deployment_told_to_end_ends_and_leaves_nothing_behind(
         assert process.stderr
         process.stdin.write(two_roots(device, two_systems, url))
         process.stdin.close()
-        # Both images are half there, and the server says no more.
-        told = next(t for t in process.stderr if "MiB of 16 MiB" in t)
+        told = next(t for t in process.stderr if "] deploy " in t)
+        # Long enough for both to be half there; then the server stalls.
+        time.sleep(0.5)
         process.send_signal(number)
         try:
             code = process.wait(timeout=10)

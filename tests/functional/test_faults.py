@@ -171,61 +171,86 @@ def test_a_failing_mkfs_is_told_in_its_own_words(
     deploy(request(image_info))
 
 
-@pytest.mark.parametrize(("what", "problem"), [
-    ("missing image",    "404"),
-    ("qcow2 inside",     "qcow2"),
-    ("volume too small", "tiny"),
-    ("disk in use",      "is mounted on"),
-    ("disk held",        "in use"),
-    ("missing program",  "the program mkfs.xfs is not there"),
-    ("too small for it", "xfs needs 300 MiB"),
+def volumes(image_info):
+    return image_info["partitions"][0]["volumes"]
+
+
+def missing_image(image_info, _image):
+    image_info["images"][0]["image_pull_url"] += ".not"
+
+
+def qcow2_inside(_image_info, image):
+    with image.open("r+b") as file:
+        file.write(b"QFI\xfb\0\0\0\3")
+
+
+def volume_too_small(image_info, _image):
+    volumes(image_info)[0]["size"] = "8 MiB"
+
+
+def too_small_for_xfs(image_info, _image):
+    volumes(image_info).append(
+        {"type": "partition", "size": 200, "file_system": "xfs"}
+    )
+
+
+@pytest.mark.parametrize(("spoil", "problem"), [
+    (missing_image,     "404"),
+    (qcow2_inside,      "qcow2"),
+    (volume_too_small,  "tiny"),
+    (too_small_for_xfs, "xfs needs 300 MiB"),
 ])  # fmt: skip
 def test_what_can_be_known_before_leaves_every_byte_as_it_was(
-    loop_disk, tmp_path, image, monkeypatch, what, problem
+    loop_disk, image, spoil, problem
 ):
     device = loop_disk(DISK_MIB)
-    with Path(device).open("r+b") as disk:
-        disk.write(os.urandom(2 * 1024**2))
-    if what == "qcow2 inside":
-        with image.open("r+b") as file:
-            file.write(b"QFI\xfb\0\0\0\3")
     with file_server.serving(image) as url:
-        entry = tiny.image_entry(image, url)
-        image_info = document(device, entry)
-        volumes = image_info["partitions"][0]["volumes"]
-        if what == "missing image":
-            entry["image_pull_url"] += ".not"
-        if what == "volume too small":
-            volumes[0]["size"] = "8 MiB"
-        if what in ("missing program", "too small for it"):
-            volumes.append(
-                {"type": "partition", "size": 310, "file_system": "xfs"}
-            )
-        if what == "too small for it":
-            volumes[1]["size"] = 200
-        if what == "missing program":
-            _hide(tmp_path, monkeypatch, "mkfs.xfs")
-        undo = []
-        if what == "disk in use":
-            subprocess.run(["mkfs.ext4", "-q", "-F", device], check=True)
-            where = tmp_path / "mounted"
-            where.mkdir()
-            subprocess.run(["mount", device, where], check=True)
-            undo = ["umount", str(where)]
-        if what == "disk held":
-            # Somebody holds it whom we cannot see.
-            holder = os.open(device, os.O_RDONLY | os.O_EXCL)
-        before = disk_hash(device) if what != "disk in use" else None
-        try:
-            with pytest.raises(MachineErrors, match=problem):
-                deploy(request(image_info))
-        finally:
-            if undo:
-                subprocess.run(undo, check=True)
-            if what == "disk held":
-                os.close(holder)
-    if before is not None:
-        assert disk_hash(device) == before
+        image_info = document(device, tiny.image_entry(image, url))
+        spoil(image_info, image)
+        assert_refused_untouched(image_info, device, problem)
+
+
+def test_a_missing_program_is_noticed_before(loop_disk, tmp_path, monkeypatch):
+    device = loop_disk(DISK_MIB)
+    image_info = document(device)
+    volumes(image_info).append(
+        {"type": "partition", "size": 310, "file_system": "xfs"}
+    )
+    _hide(tmp_path, monkeypatch, "mkfs.xfs")
+    assert_refused_untouched(
+        image_info, device, "the program mkfs.xfs is not there"
+    )
+
+
+def test_a_disk_that_somebody_holds_is_not_touched(loop_disk):
+    device = loop_disk(DISK_MIB)
+    # As if mounted in a namespace that we cannot see.
+    holder = os.open(device, os.O_RDONLY | os.O_EXCL)
+    try:
+        assert_refused_untouched(document(device), device, "in use")
+    finally:
+        os.close(holder)
+
+
+def test_a_disk_that_is_mounted_is_not_touched(loop_disk, tmp_path):
+    device = loop_disk(DISK_MIB)
+    subprocess.run(["mkfs.ext4", "-q", "-F", device], check=True)
+    where = tmp_path / "mounted"
+    where.mkdir()
+    subprocess.run(["mount", "-o", "ro", device, where], check=True)
+    try:
+        assert_refused_untouched(
+            document(device), device, f"{device} is mounted on {where}"
+        )
+    finally:
+        subprocess.run(["umount", where], check=True)
+
+
+def assert_refused_untouched(image_info, device, problem):
+    before = disk_hash(device)
+    with pytest.raises(MachineErrors, match=problem):
+        deploy(request(image_info))
+    assert disk_hash(device) == before
 
 
 def _hide(tmp_path, monkeypatch, name):

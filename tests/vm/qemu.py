@@ -49,7 +49,7 @@ class BootError(AssertionError):
     """The machine did not come up; the message ends with its console."""
 
     def __init__(self, problem: str, console: str) -> None:
-        tail = "\n".join(console.splitlines()[-400:])
+        tail = "\n".join(console.splitlines()[-40:])
         super().__init__(f"{problem}; the end of its console:\n{tail}")
 
 
