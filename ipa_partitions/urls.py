@@ -36,7 +36,8 @@ def public_url(url: str) -> str:
     For every log, message and plan: those parts may be secrets.
     """
     if not _WITH_SCHEME.match(url):
-        return url.partition("?")[0]
+        host, colon, path = url.partition("?")[0].partition(":")
+        return host.rpartition("@")[2] + colon + path
     try:
         parts = urlsplit(url)
         host = parts.netloc.rpartition("@")[2]

@@ -25,6 +25,7 @@ from typing import ClassVar, Self
 from ipa_partitions import resolved
 from ipa_partitions.disk import filesystem
 from ipa_partitions.disk.mount import mounted
+from ipa_partitions.disk.namespace import with_one_writable
 from ipa_partitions.disk.rootfs import RootFs
 from ipa_partitions.disk.tree import mounted_tree
 from ipa_partitions.errors import ImageError
@@ -119,13 +120,16 @@ class DeployImage:
                 self._spread()
             else:
                 with mounted_tree(self._mounts) as root:
-                    rootfs = RootFs(root)
-                    where = rootfs.make_directory(self.system.image.target)
-                    space = os.statvfs(where)
-                    free_bytes = space.f_bavail * space.f_frsize
-                    deployer.execute(
-                        image, FileTarget(where, free_bytes, self.rsync_flags)
+                    target = self._file_target(root)
+                    with_one_writable(
+                        root, lambda: deployer.execute(image, target)
                     )
+
+    def _file_target(self, root: Path) -> FileTarget:
+        where = RootFs(root).make_directory(self.system.image.target)
+        space = os.statvfs(where)
+        free_bytes = space.f_bavail * space.f_frsize
+        return FileTarget(where, free_bytes, self.rsync_flags)
 
     @property
     def _image(self) -> Image:

@@ -16,18 +16,26 @@ from __future__ import annotations
 
 import ctypes
 import os
+import struct
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from pathlib import Path
 from typing import TypeVar
 
 from ipa_partitions.disk.mount import PLACE, UNTRUSTED, mounted
 from ipa_partitions.errors import CommandError
 
-# linux/sched.h, linux/mount.h
+# linux/sched.h, linux/mount.h, linux/fcntl.h; mount_setattr(2), which has
+# one number on every architecture, is in Linux since 5.12.
 _CLONE_NEWNS = 0x00020000
-_MS_REC = 0x4000
-_MS_PRIVATE = 1 << 18
+_MS_REC_PRIVATE = ctypes.c_ulong(0x4000 | 1 << 18)
+_MOUNT_SETATTR = 442
+_MOUNT_ATTR_RDONLY = 1
+_AT_FDCWD = -100
+_AT_RECURSIVE = 0x8000
+
+_libc = ctypes.CDLL(None, use_errno=True)
 
 _PLACE_OPTIONS = f"{UNTRUSTED},mode=700,size=1m"
 
@@ -42,23 +50,64 @@ def with_private_mounts(job: Callable[[], _Result]) -> _Result:
     the last of them, even if this program is killed, so that no mount keeps
     a second run from the disk. Raises CommandError if that cannot be had.
     """
+
+    def alone() -> _Result:
+        # With the namespace go the directories that we mount on, too.
+        with mounted("tmpfs", _PLACE_OPTIONS, PLACE, kind="tmpfs"):
+            return job()
+
+    PLACE.mkdir(exist_ok=True)
+    return _apart(alone)
+
+
+def with_one_writable(tree: Path, job: Callable[[], _Result]) -> _Result:
+    """Return what ``job`` returns, run where only ``tree`` can be written.
+
+    ``tree`` is a mount point. Whatever links in it, or in an archive, make
+    a program follow, no other file of this machine changes. Raises
+    CommandError if that cannot be had.
+    """
+
+    def alone() -> _Result:
+        _set_attributes(Path("/"), on=_MOUNT_ATTR_RDONLY)
+        _set_attributes(tree, off=_MOUNT_ATTR_RDONLY)
+        return job()
+
+    return _apart(alone)
+
+
+def _apart(job: Callable[[], _Result]) -> _Result:
+    """Run ``job`` in a thread with a copy of the mounts of this one.
+
+    A namespace belongs to a thread: the rest of the program keeps its own.
+    """
+
+    def leave() -> _Result:
+        _check(_libc.unshare(_CLONE_NEWNS))
+        _check(_libc.mount(b"none", b"/", None, _MS_REC_PRIVATE, None))
+        return job()
+
     pool = ThreadPoolExecutor(1)
     try:
-        return pool.submit(copy_context().run, _apart, job).result()
+        return pool.submit(copy_context().run, leave).result()
     finally:
         # Ends with the job; who interrupts us must not wait for it.
         pool.shutdown(wait=False)
 
 
-def _apart(job: Callable[[], _Result]) -> _Result:
-    libc = ctypes.CDLL(None, use_errno=True)
-    # A namespace belongs to a thread: the rest of the program keeps its own.
-    if libc.unshare(_CLONE_NEWNS) or libc.mount(
-        b"none", b"/", None, ctypes.c_ulong(_MS_REC | _MS_PRIVATE), None
-    ):
+def _set_attributes(top: Path, on: int = 0, off: int = 0) -> None:
+    """Change how ``top`` and all that is mounted below it is mounted."""
+    # struct mount_attr: attr_set, attr_clr, propagation, userns_fd
+    attributes = struct.pack("=QQQQ", on, off, 0, 0)
+    _check(
+        _libc.syscall(
+            _MOUNT_SETATTR, _AT_FDCWD, os.fsencode(top), _AT_RECURSIVE,
+            attributes, ctypes.c_size_t(len(attributes)),
+        )
+    )  # fmt: skip
+
+
+def _check(result: int) -> None:
+    if result:
         problem = os.strerror(ctypes.get_errno())
         raise CommandError(f"no mount namespace to be had: {problem}")
-    PLACE.mkdir(exist_ok=True)
-    # With the namespace go the directories that we mount on, too.
-    with mounted("tmpfs", _PLACE_OPTIONS, PLACE, kind="tmpfs"):
-        return job()

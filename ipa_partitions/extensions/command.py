@@ -19,10 +19,12 @@ command of the agent, whose result the conductor and a person read.
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 # ironic_python_agent.hardware reads options that only this one registers.
@@ -37,6 +39,9 @@ from ipa_partitions.errors import (
     PartitionsError,
 )
 from ipa_partitions.progress import Listener, Progress
+from ipa_partitions.show.as_progress import Lines
+
+LOG = logging.getLogger(__name__)
 
 # The name of the thread of a running command, before its id.
 _THREAD = "agent-command-"
@@ -112,8 +117,11 @@ def _progress_shown() -> Iterator[Listener]:
     the only place where anybody can see how far it is.
     """
     command = _running_command()
+    lines = Lines(partial(LOG.info, "%s"))
 
     def show(progress: Progress) -> None:
+        if progress.bytes:  # that it has begun is logged already
+            lines(progress)
         _set_result(command, {"progress": asdict(progress)})
 
     try:

@@ -58,7 +58,7 @@ def takes(**defaults: object) -> Validator:
         problems += [
             f"parameter {name!r} is required"
             for name, default in defaults.items()
-            if default is _REQUIRED and params.get(name) is None
+            if default is _REQUIRED and name not in params
         ]
         problems += _wrong_types(params)
         if problems:

@@ -56,7 +56,7 @@ _HEX = re.compile(r"[0-9a-fA-F]+")
 
 # The options of rsync that a document may give: none runs a program, reads
 # or writes a file outside of the transfer, or needs a following word.
-_RSYNC_LETTERS = frozenset("aAXHSUNOJvzrlptgoDuxcnWIkKLqhiymdR0EC")
+_RSYNC_LETTERS = frozenset("aAXHSUNOJvzrlptgoDuxcnWIkLqhiymdR0EC")
 _RSYNC_WORDS = """
     acls append archive atimes bwlimit checksum checksum-choice compress
     compress-choice compress-level contimeout cvs-exclude delay-updates

@@ -15,8 +15,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TextIO
 
 from ipa_partitions.disk.size import MIB
@@ -30,7 +31,7 @@ _LINE_WIDTH = 79
 def shown(stream: TextIO) -> Iterator[Listener]:
     """Yield a listener that shows on ``stream`` what it is told."""
     if not stream.isatty():
-        yield _Lines(stream)
+        yield Lines(partial(print, file=stream, flush=True))
         return
     try:
         import rich.progress
@@ -65,20 +66,22 @@ def percent(progress: Progress) -> int:
     return min(100, 100 * progress.bytes // progress.total_bytes)
 
 
-class _Lines:
+class Lines:
     """A line for each action, and for every tenth of a long one."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        """Give every line to ``tell``."""
+        self._tell = tell
         self._lock = threading.Lock()
-        self._shown: dict[int, int] = {}
+        self._told: dict[int, int] = {}
 
     def __call__(self, progress: Progress) -> None:
+        """Tell of ``progress``, if that is news."""
         tenth = percent(progress) // 10
         with self._lock:
-            if self._shown.get(progress.number, -1) < tenth:
-                self._shown[progress.number] = tenth
-                print(told(progress), file=self._stream, flush=True)
+            if self._told.get(progress.number, -1) < tenth:
+                self._told[progress.number] = tenth
+                self._tell(told(progress))
 
 
 class _Bar:

@@ -58,6 +58,7 @@ def _text(file: Path) -> str:
 @pytest.fixture
 def loop_disk(tmp_path: Path) -> Iterator[Callable[..., str]]:
     """Return a function that makes and attaches a blank disk."""
+    made: list[str] = []
     with ExitStack() as stack:
 
         def make(size_mib: int = 1024, sector_bytes: int = 512) -> str:
@@ -65,6 +66,12 @@ def loop_disk(tmp_path: Path) -> Iterator[Callable[..., str]]:
             image = loops.blank_image(
                 tmp_path / f"disk{number}.img", size_mib * MIB
             )
-            return stack.enter_context(loops.attached(image, sector_bytes))
+            device = stack.enter_context(loops.attached(image, sector_bytes))
+            made.append(device)
+            return device
 
         yield make
+        left = [
+            where for device in made for where in loops.mount_points(device)
+        ]
+    assert left == [], "still mounted"

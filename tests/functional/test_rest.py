@@ -101,7 +101,8 @@ def test_every_problem_of_a_bad_document_is_answered_at_once(
     [
         ({}, "image_info"),
         ({"image_info": [], "images": []}, "images"),
-        ({"image_info": None}, "$"),
+        ({"image_info": None}, "$: "),
+        ({"image_info": "a string"}, "$: "),
     ],
 )
 def test_bad_parameters_are_refused(
@@ -158,7 +159,7 @@ def test_a_deployment_shows_progress_and_answers_with_boot_info(
     def watch(progress: dict[str, Any]) -> None:
         seen.append(progress)
         if progress["bytes"] and not gate.is_set():
-            # Both images are half there, and wait until we have looked.
+            # The images come slowly until we have looked.
             other = agent.post("partitions.get_boot_info", {})
             refused.append(other.status_code)
             gate.set()

@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 
 import ironic_python_agent.config  # noqa: F401
@@ -78,7 +79,7 @@ BAD = document(version=2, nonsense=1)
      ["$.configdrive"]),
     ("validate", {"image_info": []},  ["$: "]),
     ("validate", {},                  ["'image_info' is required"]),
-    ("plan",     {"image_info": None}, ["'image_info' is required"]),
+    ("plan",     {"image_info": None}, ["$: "]),
     ("deploy",   {"nodes": 1, "x": 1},
      ["unknown parameter 'nodes'", "unknown parameter 'x'",
       "'image_info' is required"]),
@@ -87,6 +88,7 @@ BAD = document(version=2, nonsense=1)
     ("get_boot_info", {"x": 1},       ["unknown parameter 'x'"]),
     ("switch_boot", {},               ["'image' is required"]),
     ("switch_boot", {"image": True},  ["'image' is not a name"]),
+    ("switch_boot", {"image": None},  ["'image' is not a name"]),
     ("switch_boot", {"image": 1, "once": "no"}, ["'once' is not true or"]),
     ("dance",    {},                  ["Unknown command: dance"]),
 ])  # fmt: skip
@@ -131,10 +133,12 @@ def test_a_plan_is_its_actions_and_a_text(agent, monkeypatch):
 
 
 def test_progress_is_shown_until_the_result_takes_its_place(
-    agent, monkeypatch
+    agent, monkeypatch, caplog
 ):
     told, seen = threading.Event(), threading.Event()
     late = []
+
+    caplog.set_level(logging.INFO, "ipa_partitions")
 
     def do(_request, listener):
         late.append(listener)
@@ -160,6 +164,7 @@ def test_progress_is_shown_until_the_result_takes_its_place(
             "seconds_left": 1.5,
         }
     }
+    assert "[2/9] write: 0 MiB of 0 MiB, 50%, 2 s left" in caplog.messages
     seen.set()
     command.join()
     late[0](Progress("write", 3, 9))

@@ -1,0 +1,82 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Mounts that are ours alone, and files that nobody may touch."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ipa_partitions.disk.mount import mounted
+from ipa_partitions.disk.namespace import (
+    with_one_writable,
+    with_private_mounts,
+)
+from ipa_partitions.errors import CommandError
+from ipa_partitions.run import run
+
+
+@pytest.fixture
+def filesystem(loop_disk):
+    device = loop_disk(64)
+    subprocess.run(["mkfs.ext4", "-q", "-F", device], check=True)
+    return device
+
+
+def test_nobody_else_sees_what_is_mounted(filesystem):
+    def job():
+        with mounted(filesystem) as where:
+            (where / "file").write_text("here")
+            inside = Path("/proc/thread-self/mounts").read_text()
+            return filesystem in inside, Path("/proc/1/mounts").read_text()
+
+    is_inside, outside = with_private_mounts(job)
+    assert is_inside
+    assert filesystem not in outside
+
+
+def test_what_the_job_raises_is_raised():
+    def job():
+        raise CommandError("it is tired")
+
+    with pytest.raises(CommandError, match="it is tired"):
+        with_private_mounts(job)
+
+
+def test_a_link_that_leads_out_changes_nothing(filesystem, tmp_path):
+    """An archive over a system that made links before."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    hostile = tmp_path / "hostile"
+    (hostile / "link").mkdir(parents=True)
+    (hostile / "link" / "canary").write_text("dead")
+    archive = tmp_path / "hostile.tar"
+    # Only the file, not the directory that would replace the link.
+    run("tar", "-C", str(hostile), "-cf", str(archive), "link/canary")
+
+    def job():
+        with mounted(filesystem) as tree:
+            (tree / "link").symlink_to(outside)
+            with pytest.raises(CommandError, match="Read-only file system"):
+                with_one_writable(
+                    tree,
+                    lambda: run("tar", "-C", str(tree), "-xf", str(archive)),
+                )
+            with_one_writable(tree, lambda: run("touch", str(tree / "own")))
+            return (tree / "own").exists()
+
+    assert with_private_mounts(job)
+    assert list(outside.iterdir()) == []
+    (outside / "still").write_text("writable for everybody else")

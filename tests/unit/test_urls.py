@@ -1,0 +1,60 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""URLs: which source they mean, and what may be told of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from ipa_partitions.urls import public_url, url_scheme
+
+
+@pytest.mark.parametrize(("url", "scheme"), [
+    ("http://h/x",              "http"),
+    ("HTTPS://h:8443/x?y=z#f",  "https"),
+    ("file:///x/y.raw",         "file"),
+    ("file://localhost/x",      "file"),
+    ("rsync://h/m/p",           "rsync"),
+    ("h::m/p",                  "rsync"),
+    ("u@h::m/p",                "rsync"),
+    ("u@h:/srv/x",              "ssh"),
+    ("u@h:x",                   "ssh"),
+    ("oci://h/x:latest",        "oci"),
+    ("catalog:debian/12",       "catalog"),
+    ("catalog:debian/12/daily", "catalog"),
+    ("other://h/x",             "other"),
+])  # fmt: skip
+def test_the_source_of_a_url(url, scheme):
+    assert url_scheme(url) == scheme
+
+
+@pytest.mark.parametrize("url", [
+    "", "x", "/x", "http:/x", "http://", "http://h:port/x", "file://h/x",
+    "file:x", "-oProxyCommand=x@h:y", "http://-h/x", "h::-x", "h:: x",
+    "http://h/a b", "http://h/a\nb", "u@-h:x", "catalog:debian", "http://[::1",
+])  # fmt: skip
+def test_what_is_no_url_of_an_image(url):
+    with pytest.raises(ValueError):
+        url_scheme(url)
+
+
+@pytest.mark.parametrize(("url", "public"), [
+    ("http://u:p@h:80/x?token=t#f",  "http://h:80/x"),
+    ("https://h/x",                  "https://h/x"),
+    ("u@h::m/p",                     "h::m/p"),
+    ("u@h:/p?t=s",                   "h:/p"),
+    ("file:///x",                    "file:///x"),
+    ("http://u:p@[::1",              "http://..."),
+])  # fmt: skip
+def test_what_is_told_has_no_secrets(url, public):
+    assert public_url(url) == public
