@@ -46,7 +46,7 @@ lint docs: packages $(TOX)
 
 $(TOX): packages
 	@$(PYTHON) -m venv .venv
-	@.venv/bin/pip install --quiet 'tox>=4.11'
+	@.venv/bin/pip install -qq 'tox>=4.11'
 
 packages:
 	@tools/install-packages

@@ -23,11 +23,9 @@ import json
 import os
 import signal
 import sys
-import tempfile
 import uuid
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -165,7 +163,9 @@ def _deploy(arguments: Namespace) -> None:
     request = Request(_read(arguments), seed=str(uuid.uuid4()))
     if not arguments.yes:
         _ask(request)
-    with _temporary_files(), shown(sys.stderr) as listener:
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    with shown(sys.stderr) as listener:
         result = deploy(request, listener)
     if arguments.json:
         _print_json(result.to_json())
@@ -173,20 +173,6 @@ def _deploy(arguments: Namespace) -> None:
     print(f"root_uuid: {result.root_uuid or '-'}")
     if result.boot_info:
         _print_boot_info(result.boot_info, as_json=False)
-
-
-@contextmanager
-def _temporary_files() -> Iterator[None]:
-    """Remove the temporary files of the block, also if we are told to end."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
-    usual = tempfile.tempdir
-    with tempfile.TemporaryDirectory(prefix="ipa-partitions-") as folder:
-        tempfile.tempdir = folder
-        try:
-            yield
-        finally:
-            tempfile.tempdir = usual
 
 
 def _ask(request: Request) -> None:

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from ipa_partitions import layout, plan
+from ipa_partitions import layout, plan, registry
 from ipa_partitions.boot_info import (
     BootDirectory,
     BootInfo,
@@ -79,6 +79,7 @@ def make_plan(request: Request) -> plan.Plan:
     Raises LayoutErrors for a bad document, MachineErrors if this machine
     will not do.
     """
+    registry.load_all()
     parsed = layout.parse(request.image_info, request.configdrive)
     if request.firmware and parsed.boot.firmware == "auto":
         boot = replace(parsed.boot, firmware=request.firmware)

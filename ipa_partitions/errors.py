@@ -74,3 +74,15 @@ class ImageError(PartitionsError):
 
 class ActionError(PartitionsError):
     """An action failed after the disks began to change."""
+
+
+def raise_all(errors: Iterable[ProblemError]) -> None:
+    """Raise LayoutErrors, or else MachineErrors, if there are any."""
+    every = tuple(errors)
+    for kind, group in (
+        (LayoutError, LayoutErrors),
+        (MachineError, MachineErrors),
+    ):
+        of_kind = [error for error in every if isinstance(error, kind)]
+        if of_kind:
+            raise group(of_kind)

@@ -20,7 +20,7 @@ from ipa_partitions import registry
 from ipa_partitions.disk.machine import Machine
 from ipa_partitions.errors import MachineError
 from ipa_partitions.layout import model
-from ipa_partitions.layout.check import contents
+from ipa_partitions.layout.mounts import contents
 from ipa_partitions.urls import url_scheme
 
 _ROLES = ("pv", "raid", "bcache_backing", "bcache_cache")

@@ -23,7 +23,7 @@ import functools
 from collections import Counter
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from stevedore import ExtensionManager
 
@@ -59,6 +59,12 @@ def load(kind: Kind) -> Mapping[str, Any]:
     return MappingProxyType(
         {name: manager[name].plugin for name in sorted(names)}
     )
+
+
+def load_all() -> None:
+    """Load every plug-in. Raises PluginError as ``load`` does."""
+    for kind in get_args(Kind):
+        load(kind)
 
 
 def _refuse(namespace: str) -> Any:

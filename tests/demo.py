@@ -38,6 +38,7 @@ from tests.vm import qemu
 DISK_BYTES = 6 * 1024**3
 MIB = 1024**2
 WIDTH = 30
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 BOLD, DIM, PLAIN = (
     ("\033[1m", "\033[2m", "\033[0m") if sys.stdout.isatty() else ("",) * 3
@@ -49,7 +50,8 @@ def main() -> int:
     if os.geteuid() != 0:
         print("demo: attaching and mounting disks takes root", file=sys.stderr)
         return 1
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in SIGNALS:
+        signal.signal(number, _interrupt)
     folder = Path(tempfile.mkdtemp(prefix="ipa-partitions-demo-"))
     try:
         _show(folder)
@@ -62,6 +64,9 @@ def main() -> int:
 
 
 def _interrupt(*_: object) -> None:
+    # Who presses Ctrl-C twice must not break off the cleaning up.
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
@@ -118,8 +123,8 @@ def _deploy(
             with _progress_line() as show:
                 command = agent.follow("partitions.deploy", params, show)
             result = _result(command)
-        print(f"   root_uuid: {result['root_uuid']}\n   boot-info.json:")
-        print(_indented(json.dumps(result["boot_info"], indent=2)))
+            print(f"   root_uuid: {result['root_uuid']}\n   boot-info.json:")
+            print(_indented(json.dumps(result["boot_info"], indent=2)))
         return dict(result["boot_info"])
 
 
@@ -139,7 +144,9 @@ def _boot(
         )
         print(f"   {DIM}{_marker(facts.console)}{PLAIN}")
         print(
-            f"   Up: {element['boot_name']}, / is UUID {facts.root_uuid},\n"
+            f"   Up: {element['boot_name']}\n"
+            f"   / is UUID {facts.root_uuid}, that of"
+            f" {element['os_id']} in boot-info\n"
             f"   mounted: {', '.join(facts.mounts)},"
             f" swap: {', '.join(facts.swap_uuids)}"
         )
@@ -194,14 +201,15 @@ def _progress_line() -> Iterator[Any]:
 
 def _progress_text(progress: dict[str, Any]) -> str:
     text = f"[{progress['number']:2}/{progress['of']}]"
+    # Where it comes from and goes to is in the plan above.
+    action = progress["action"].partition(" from ")[0][:60]
     total = progress["total_bytes"]
     if total:
         done = min(1.0, progress["bytes"] / total)
         bar = ("#" * round(WIDTH * done)).ljust(WIDTH, ".")
-        left_s = progress["seconds_left"]
-        left = "" if left_s is None else f", {left_s:.0f} s left"
-        text += f" {bar} {100 * done:3.0f}%{left}"
-    return f"{text} {progress['action'][:60]}"
+        left_s = progress["seconds_left"] or 0
+        text += f" {bar} {100 * done:3.0f}%, {left_s:.0f} s left,"
+    return f"{text} {action}"
 
 
 if __name__ == "__main__":

@@ -16,9 +16,12 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+FREE_TIMEOUT_S = 10
 
 
 @contextmanager
@@ -44,6 +47,23 @@ def attached(image: Path, sector_bytes: int = 512) -> Iterator[str]:
             ["partx", "--delete", device], check=False, capture_output=True
         )
         _output("losetup", "--detach", device)
+        _wait_until_free(device, image)
+
+
+def _wait_until_free(device: str, image: Path) -> None:
+    """Wait for the last user, which may be a program that is just ending."""
+    file = Path("/sys/block") / Path(device).name / "loop/backing_file"
+    until = time.monotonic() + FREE_TIMEOUT_S
+    while str(image) in _text(file):
+        assert time.monotonic() < until, f"{device} is still in use"
+        time.sleep(0.02)
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text()
+    except OSError:
+        return ""
 
 
 def find_partitions(device: str) -> None:

@@ -36,7 +36,7 @@ from ipa_partitions.images.deployers import (
     deployer_of,
 )
 from ipa_partitions.images.image import Image
-from ipa_partitions.layout.check import holder
+from ipa_partitions.layout.mounts import holder
 from ipa_partitions.plan import Phase
 from ipa_partitions.run import run
 

@@ -17,7 +17,6 @@ Every function yields all that it finds; none stops the others.
 
 from __future__ import annotations
 
-import posixpath
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -29,6 +28,7 @@ from ipa_partitions.errors import LayoutError
 from ipa_partitions.layout import model
 from ipa_partitions.layout.build import SERVICE_SIZES
 from ipa_partitions.layout.images import image_problems
+from ipa_partitions.layout.mounts import contents, mount_problems
 
 _MIN_MEMBERS = {0: 2, 1: 2, 4: 3, 5: 3, 6: 4, 10: 2}
 _MSDOS_PARTITIONS = 4
@@ -58,27 +58,13 @@ def problems(layout: model.Layout) -> Iterator[LayoutError]:
     yield from _references(layout)
     yield from _members(layout)
     yield from image_problems(layout.images)
-    yield from _mount_problems(layout)
+    yield from mount_problems(layout)
     loaders = registry.load("bootloaders")
     if layout.boot.loader not in loaders:
         yield LayoutError(
             "$.boot.loader",
             f"{layout.boot.loader!r} is not one of {', '.join(loaders)}",
         )
-
-
-def contents(layout: model.Layout) -> Iterator[tuple[str, model.Content]]:
-    """Yield everything that may hold a filesystem, with its path."""
-    for disk in layout.disks:
-        for volume in disk.volumes:
-            yield volume.at, volume.content
-    for group in layout.groups:
-        for lv in group.volumes:
-            yield lv.at, lv.content
-    for array in layout.arrays:
-        yield array.at, array.content
-    for bcache in layout.bcaches:
-        yield bcache.at, bcache.content
 
 
 def _disk_problems(disk: model.Disk) -> Iterator[LayoutError]:
@@ -279,80 +265,4 @@ def _members(layout: model.Layout) -> Iterator[LayoutError]:
         if count["bcache_backing", bcache.id] != 1:
             yield LayoutError(
                 f"{bcache.at}.id", "a set has exactly one bcache_backing"
-            )
-
-
-def _mount_problems(layout: model.Layout) -> Iterator[LayoutError]:
-    """Yield what is wrong between the volumes and the images."""
-    mounts: dict[str, dict[str, str]] = {i.name: {} for i in layout.images}
-    members = _short_form_members(layout)
-    for at, content in contents(layout):
-        for n, name in enumerate(content.images):
-            if name not in mounts:
-                yield LayoutError(
-                    f"{at}.images[{n}]",
-                    f"there is no image {name!r};"
-                    f" there is {', '.join(mounts) or 'none'}",
-                )
-                continue
-            other = mounts[name].setdefault(content.mount, at)
-            doubled = other != at or name in content.images[:n]
-            if doubled and content.is_mounted and at not in members:
-                yield LayoutError(
-                    f"{at}.mount",
-                    f"{other} is {content.mount} of image {name!r} already",
-                )
-    for image in layout.images:
-        yield from _image_volumes(image, mounts[image.name])
-    yield from _shared_roots(layout)
-
-
-def _short_form_members(layout: model.Layout) -> frozenset[str]:
-    """Return the members of arrays that are told by their mount alone."""
-    return frozenset(
-        volume.at
-        for disk in layout.disks
-        for volume in disk.volumes
-        if volume.role == "raid" and not volume.member_of
-    )
-
-
-def _image_volumes(
-    image: model.Image, mounts: Iterable[str]
-) -> Iterator[LayoutError]:
-    if not mounts:
-        yield LayoutError(
-            f"{image.at}.name", f"no volume names the image {image.name!r}"
-        )
-    elif image.type == "os" and "/" not in mounts:
-        yield LayoutError(
-            f"{image.at}.name",
-            f"the image {image.name!r} has no volume with the mount /",
-        )
-    elif holder(image.target, mounts) is None:
-        yield LayoutError(
-            f"{image.at}.target",
-            f"no volume of the image {image.name!r} holds {image.target}",
-        )
-
-
-def holder(path: str, mounts: Iterable[str]) -> str | None:
-    """Return the mount point of the volume on which ``path`` lies."""
-    within = [
-        mount
-        for mount in mounts
-        if mount.startswith("/")
-        and posixpath.commonpath((mount, path)) == mount
-    ]
-    return max(within, key=len, default=None)
-
-
-def _shared_roots(layout: model.Layout) -> Iterator[LayoutError]:
-    systems = {image.name for image in layout.systems}
-    for at, content in contents(layout):
-        sharers = [name for name in content.images if name in systems]
-        if content.mount == "/" and len(set(sharers)) > 1:
-            yield LayoutError(
-                f"{at}.images",
-                f"{' and '.join(sharers)} cannot share one root",
             )

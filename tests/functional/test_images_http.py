@@ -22,7 +22,7 @@ import pytest
 
 from ipa_partitions.errors import ImageError
 from ipa_partitions.images import sources
-from ipa_partitions.images.sources import http
+from ipa_partitions.images.sources import http_stream as http
 from tests.servers import Faults, Server, http_server, self_signed
 
 DATA = random.Random(2).randbytes(3_000_000)

@@ -1,0 +1,111 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Which image mounts which volume, and what is wrong with that."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Iterator
+
+from ipa_partitions.errors import LayoutError
+from ipa_partitions.layout import model
+
+
+def contents(layout: model.Layout) -> Iterator[tuple[str, model.Content]]:
+    """Yield everything that may hold a filesystem, with its path."""
+    for disk in layout.disks:
+        for volume in disk.volumes:
+            yield volume.at, volume.content
+    for group in layout.groups:
+        for lv in group.volumes:
+            yield lv.at, lv.content
+    for array in layout.arrays:
+        yield array.at, array.content
+    for bcache in layout.bcaches:
+        yield bcache.at, bcache.content
+
+
+def mount_problems(layout: model.Layout) -> Iterator[LayoutError]:
+    """Yield what is wrong between the volumes and the images."""
+    mounts: dict[str, dict[str, str]] = {i.name: {} for i in layout.images}
+    members = _short_form_members(layout)
+    for at, content in contents(layout):
+        for n, name in enumerate(content.images):
+            if name not in mounts:
+                yield LayoutError(
+                    f"{at}.images[{n}]",
+                    f"there is no image {name!r};"
+                    f" there is {', '.join(mounts) or 'none'}",
+                )
+                continue
+            other = mounts[name].setdefault(content.mount, at)
+            doubled = other != at or name in content.images[:n]
+            if doubled and content.is_mounted and at not in members:
+                yield LayoutError(
+                    f"{at}.mount",
+                    f"{other} is {content.mount} of image {name!r} already",
+                )
+    for image in layout.images:
+        yield from _image_volumes(image, mounts[image.name])
+    yield from _shared_roots(layout)
+
+
+def _short_form_members(layout: model.Layout) -> frozenset[str]:
+    """Return the members of arrays that are told by their mount alone."""
+    return frozenset(
+        volume.at
+        for disk in layout.disks
+        for volume in disk.volumes
+        if volume.role == "raid" and not volume.member_of
+    )
+
+
+def _image_volumes(
+    image: model.Image, mounts: Iterable[str]
+) -> Iterator[LayoutError]:
+    if not mounts:
+        yield LayoutError(
+            f"{image.at}.name", f"no volume names the image {image.name!r}"
+        )
+    elif image.type == "os" and "/" not in mounts:
+        yield LayoutError(
+            f"{image.at}.name",
+            f"the image {image.name!r} has no volume with the mount /",
+        )
+    elif holder(image.target, mounts) is None:
+        yield LayoutError(
+            f"{image.at}.target",
+            f"no volume of the image {image.name!r} holds {image.target}",
+        )
+
+
+def holder(path: str, mounts: Iterable[str]) -> str | None:
+    """Return the mount point of the volume on which ``path`` lies."""
+    within = [
+        mount
+        for mount in mounts
+        if mount.startswith("/")
+        and posixpath.commonpath((mount, path)) == mount
+    ]
+    return max(within, key=len, default=None)
+
+
+def _shared_roots(layout: model.Layout) -> Iterator[LayoutError]:
+    systems = {image.name for image in layout.systems}
+    for at, content in contents(layout):
+        sharers = [name for name in content.images if name in systems]
+        if content.mount == "/" and len(set(sharers)) > 1:
+            yield LayoutError(
+                f"{at}.images",
+                f"{' and '.join(sharers)} cannot share one root",
+            )

@@ -1,0 +1,87 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Resolve a layout against a machine: find disks, allot bytes, name all.
+
+Pure: the machine was probed, or imagined, before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ipa_partitions.disk import machine as there
+from ipa_partitions.errors import ProblemError, raise_all
+from ipa_partitions.later import refusals
+from ipa_partitions.layout import model
+from ipa_partitions.resolve.disks import find_disks
+from ipa_partitions.resolve.geometry import Maker, lay_out
+from ipa_partitions.resolve.systems import (
+    block_targets,
+    default_system,
+    find_multiboot,
+    resolve_systems,
+)
+from ipa_partitions.resolve.volumes import (
+    Firmware,
+    disk_volumes,
+    find_boot_disks,
+)
+from ipa_partitions.resolved import ResolvedLayout, SpaceRequest
+
+
+def resolve(
+    layout: model.Layout,
+    machine: there.Machine,
+    seed: str,
+    requests: Sequence[SpaceRequest] = (),
+) -> ResolvedLayout:
+    """Return all that ``layout`` will be on ``machine``.
+
+    ``seed`` is a UUID from which every other one is made. Raises
+    MachineErrors, or LayoutErrors where no machine would do.
+    """
+    raise_all(refusals(layout, machine))
+    found = find_disks(layout, machine)
+    firmware = _firmware(layout, machine)
+    boot_disks = find_boot_disks(layout)
+    maker = Maker(seed, layout.policy, block_targets(layout))
+    errors: list[ProblemError] = []
+    disks = tuple(
+        lay_out(
+            disk,
+            found[disk.at],
+            disk_volumes(disk, layout, firmware, boot_disks, requests),
+            disk in boot_disks,
+            maker,
+            errors,
+        )
+        for disk in layout.disks
+    )
+    raise_all(errors)
+    systems = resolve_systems(layout, disks)
+    return ResolvedLayout(
+        layout=layout,
+        firmware=firmware,
+        disks=disks,
+        systems=systems,
+        multiboot=find_multiboot(disks) if boot_disks else None,
+        default_system=default_system(layout),
+        seed=seed,
+        warnings=layout.warnings,
+    )
+
+
+def _firmware(layout: model.Layout, machine: there.Machine) -> Firmware:
+    if layout.boot.firmware == "auto":
+        return machine.firmware
+    return layout.boot.firmware
