@@ -26,6 +26,7 @@ help:
 	@echo 'make clean            remove everything that was made'
 
 demo: packages $(TOX)
+	@[ -d .tox/demo ] || echo 'Making .tox/demo, which takes a little.'
 	@$(SUDO) $(TOX) run -qq -e demo
 
 # The tests come last, so that their summary is what one sees.

@@ -24,6 +24,7 @@ from typing import Literal
 
 from ipa_partitions.disk.size import Size
 from ipa_partitions.layout import model
+from ipa_partitions.layout.mounts import holder
 from ipa_partitions.layout.values import TYPE_GUIDS
 
 
@@ -117,6 +118,14 @@ class System:
     def root(self) -> Volume:
         """The volume mounted on ``/``; only ``os`` images must have one."""
         return next(v for v in self.mounts if v.content.mount == "/")
+
+    @property
+    def target(self) -> Volume:
+        """The volume that the target of the image is on."""
+        mount = holder(
+            self.image.target, [v.content.mount for v in self.mounts]
+        )
+        return next(v for v in self.mounts if v.content.mount == mount)
 
     @property
     def boot(self) -> Volume:

@@ -72,7 +72,7 @@ def _interrupt(*_: object) -> None:
 
 def _show(folder: Path) -> None:
     started = time.monotonic()
-    with _step("Two operating systems to deploy (built once, then kept)"):
+    with _step("Two operating systems to deploy (built the first time)"):
         images = (systems.debian_12(), systems.debian_13())
         for image in images:
             size_mib = image.path.stat().st_size // MIB

@@ -36,12 +36,12 @@ class DocumentObject(SphinxDirective):
 class CommandHelp(SphinxDirective):
     """``.. command-help:: boot set``: what ``--help`` prints."""
 
-    required_arguments = 1
+    optional_arguments = 1
     final_argument_whitespace = True
 
     def run(self) -> list[nodes.Node]:
         """Return the nodes."""
-        text = program.help_text(*self.arguments[0].split())
+        text = program.help_text(*" ".join(self.arguments).split())
         return [nodes.literal_block(text, text, language="none")]
 
 

@@ -110,7 +110,7 @@ def _referred(described: Schema) -> str:
 
 
 def _default(value: object) -> str:
-    if value is None or value == []:
+    if value is None:
         return "\\-"
     if isinstance(value, dict):
         return "``{}``"

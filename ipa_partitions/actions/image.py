@@ -15,16 +15,14 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterable
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import ClassVar, Self
 
 from ipa_partitions import resolved
 from ipa_partitions.disk import filesystem
-from ipa_partitions.disk.mount import mounted
 from ipa_partitions.disk.namespace import with_one_writable
 from ipa_partitions.disk.rootfs import RootFs
 from ipa_partitions.disk.tree import mounted_tree
@@ -36,18 +34,12 @@ from ipa_partitions.images.deployers import (
     deployer_of,
 )
 from ipa_partitions.images.image import Image
-from ipa_partitions.layout.mounts import holder
 from ipa_partitions.plan import Phase
-from ipa_partitions.run import run
 
 
 @dataclass(frozen=True)
 class DeployImage:
-    """Stream a block image onto its volume, or files into the tree.
-
-    A block image brings one filesystem; what in it lies below the mount
-    points of further volumes is moved onto them.
-    """
+    """Stream a block image onto its volume, or files into the tree."""
 
     system: resolved.System
     rsync_flags: tuple[str, ...]
@@ -62,6 +54,8 @@ class DeployImage:
     @property
     def devices(self) -> frozenset[str]:
         """The devices written to."""
+        if self.system.target.block_image:
+            return frozenset({self.system.target.device})
         return frozenset(volume.device for volume in self.system.mounts)
 
     @property
@@ -76,14 +70,12 @@ class DeployImage:
             tools += sources.source_of(image.url).tools
             if deployer.kind == "block":
                 tools += self._renewing_tools()
-                if len(self.system.mounts) > 1:
-                    tools.append("rsync")
         return tuple(dict.fromkeys(tools))
 
     def __str__(self) -> str:
         """Say what goes where."""
         image = self._image
-        where = self._volume.device
+        where = self.system.target.device
         if self.system.image.target != "/":
             where += f" at {self.system.image.target}"
         return (
@@ -109,7 +101,7 @@ class DeployImage:
         """Deploy it; when that fails nobody can mount what was made."""
         image = self._image
         deployer = deployer_of(image)
-        base = self._volume
+        base = self.system.target
         with (
             device.unmountable_on_failure(base.device)
             if base.is_new
@@ -117,7 +109,6 @@ class DeployImage:
         ):
             if deployer.kind == "block":
                 deployer.execute(image, self._block_target)
-                self._spread()
             else:
                 with mounted_tree(self._mounts) as root:
                     target = self._file_target(root)
@@ -150,17 +141,8 @@ class DeployImage:
         return tuple((v.device, v.content.mount) for v in self.system.mounts)
 
     @property
-    def _volume(self) -> resolved.Volume:
-        """The volume that the target of the image is on."""
-        by_mount = {v.content.mount: v for v in self.system.mounts}
-        mount = holder(self.system.image.target, by_mount)
-        if mount is None:
-            raise ImageError(f"{self._image.public_url}: has no volume")
-        return by_mount[mount]
-
-    @property
     def _block_target(self) -> BlockTarget:
-        volume = self._volume
+        volume = self.system.target
         is_whole_disk = self.system.image.type == "whole-disk"
         return BlockTarget(
             volume.device,
@@ -177,34 +159,3 @@ class DeployImage:
         kind = filesystem.known()[name]
         steps = (kind.check, kind.new_uuid, kind.new_label, kind.grow)
         return [argv[0] for argv in steps if argv]
-
-    def _spread(self) -> None:
-        """Move what belongs onto the volumes below that of the image."""
-        top = PurePosixPath(self._volume.content.mount)
-        below = [
-            volume
-            for volume in self.system.mounts
-            if volume != self._volume
-            and PurePosixPath(volume.content.mount).is_relative_to(top)
-        ]
-        if not below:
-            return
-        with mounted(self._volume.device) as root:
-            # Children first: what they take is not moved with the parent.
-            for volume in reversed(below):
-                inside = PurePosixPath(volume.content.mount).relative_to(top)
-                source = RootFs(root).make_directory(f"/{inside}")
-                with mounted(volume.device) as directory:
-                    _move_contents(source, directory)
-
-
-def _move_contents(source: Path, directory: Path) -> None:
-    run(
-        "rsync", "-aHAXS", "--numeric-ids",
-        "--", f"{source}/", f"{directory}/",
-    )  # fmt: skip
-    for entry in source.iterdir():
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()

@@ -29,6 +29,7 @@ import zstandard
 
 from ipa_partitions import resolved
 from ipa_partitions.actions.image import DeployImage
+from ipa_partitions.actions.spread import SpreadImage
 from ipa_partitions.disk.mount import mounted
 from ipa_partitions.disk.tree import mounted_tree
 from ipa_partitions.errors import CommandError, ImageError
@@ -245,6 +246,7 @@ def test_a_block_image_is_spread_over_all_volumes(
     )
     deploy.validate()
     deploy.execute()
+    SpreadImage(deploy.system, tuple(volumes[1:])).execute()
     check_spread(volumes, system_tree)
     assert read_uuid(volumes[0].device) == UUID
 
