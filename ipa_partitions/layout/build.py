@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from ipa_partitions.disk.size import Size
 from ipa_partitions.layout import document as doc
-from ipa_partitions.layout import model
+from ipa_partitions.layout import model, objects, partitions
 from ipa_partitions.layout.images import build_image
 from ipa_partitions.layout.values import TYPE_GUIDS, parse_words
 
@@ -55,22 +55,22 @@ def build(document: doc.Document) -> model.Layout:
         disks=tuple(
             _disk(at, entry, owners)
             for at, entry in entries
-            if isinstance(entry, doc.Disk)
+            if isinstance(entry, partitions.Disk)
         ),
         groups=tuple(
             _group(at, entry, owners)
             for at, entry in entries
-            if isinstance(entry, doc.VolumeGroup)
+            if isinstance(entry, partitions.VolumeGroup)
         ),
         arrays=tuple(
             _array(at, entry, owners)
             for at, entry in entries
-            if isinstance(entry, doc.Array)
+            if isinstance(entry, partitions.Array)
         ),
         bcaches=tuple(
             model.Bcache(at, entry.id, entry.mode, _content(entry, owners))
             for at, entry in entries
-            if isinstance(entry, doc.Bcache)
+            if isinstance(entry, partitions.Bcache)
         ),
         images=images,
         rsync_flags=parse_words(document.image_deploy_flags.rsync_flags),
@@ -106,7 +106,9 @@ def _type_guid(role: str) -> str:
     return TYPE_GUIDS[_TYPE_OF_ROLE.get(role, "linux")]
 
 
-def _named(named: doc.Named, fallback: str, mount: str = model.NONE) -> str:
+def _named(
+    named: objects.Named, fallback: str, mount: str = model.NONE
+) -> str:
     """Return what the volume is called: its name, its mount or its role."""
     if named.name or named.id:
         return str(named.name or named.id)
@@ -117,7 +119,7 @@ def _named(named: doc.Named, fallback: str, mount: str = model.NONE) -> str:
     return mount.strip("/").replace("/", "-")
 
 
-def _disk(at: str, disk: doc.Disk, owners: Owners) -> model.Disk:
+def _disk(at: str, disk: partitions.Disk, owners: Owners) -> model.Disk:
     return model.Disk(
         at=at,
         id=_disk_id(disk.id),
@@ -131,23 +133,25 @@ def _disk(at: str, disk: doc.Disk, owners: Owners) -> model.Disk:
     )
 
 
-def _disk_id(found_by: doc.DiskId) -> model.DiskId:
-    if isinstance(found_by, doc.IdOfOsInstall):
+def _disk_id(found_by: partitions.DiskId) -> model.DiskId:
+    if isinstance(found_by, partitions.IdOfOsInstall):
         return model.DiskId("os_install")
-    if isinstance(found_by, doc.IdByHints):
+    if isinstance(found_by, partitions.IdByHints):
         return model.DiskId("hints", hints=dict(found_by.value))
     return model.DiskId(found_by.type, found_by.value)
 
 
-def _volume(at: str, volume: doc.DiskVolume, owners: Owners) -> model.Volume:
-    if isinstance(volume, doc.Partition):
+def _volume(
+    at: str, volume: partitions.DiskVolume, owners: Owners
+) -> model.Volume:
+    if isinstance(volume, partitions.Partition):
         return _partition(at, volume, owners)
     content, member_of = model.Content(), None
-    if isinstance(volume, doc.ServicePartition):
+    if isinstance(volume, partitions.ServicePartition):
         content = service_content(volume.type, volume.label)
-    elif isinstance(volume, doc.RaidMember):
+    elif isinstance(volume, partitions.RaidMember):
         content, member_of = _content(volume, owners), volume.raid
-    elif isinstance(volume, doc.PhysicalVolume):
+    elif isinstance(volume, partitions.PhysicalVolume):
         member_of = volume.vg
     else:
         member_of = volume.bcache
@@ -162,7 +166,9 @@ def _volume(at: str, volume: doc.DiskVolume, owners: Owners) -> model.Volume:
     )
 
 
-def _partition(at: str, volume: doc.Partition, owners: Owners) -> model.Volume:
+def _partition(
+    at: str, volume: partitions.Partition, owners: Owners
+) -> model.Volume:
     role = _ROLE_OF_MOUNT.get(volume.mount, "partition")
     content = _content(volume, owners)
     default = _type_guid(role)
@@ -178,7 +184,7 @@ def _partition(at: str, volume: doc.Partition, owners: Owners) -> model.Volume:
     )
 
 
-def _content(content: doc.Content, owners: Owners) -> model.Content:
+def _content(content: objects.Content, owners: Owners) -> model.Content:
     """Return the content with the defaults that follow from its mount."""
     mount, images, label = content.mount, content.images, content.label
     if images is None:
@@ -200,7 +206,7 @@ def _content(content: doc.Content, owners: Owners) -> model.Content:
 
 
 def _encryption(
-    encryption: doc.Encryption | None,
+    encryption: objects.Encryption | None,
 ) -> model.Encryption | None:
     if encryption is None:
         return None
@@ -214,7 +220,9 @@ def _file_system(mount: str) -> str:
     return {model.NONE: model.NONE, "swap": "swap"}.get(mount, "ext4")
 
 
-def _group(at: str, group: doc.VolumeGroup, owners: Owners) -> model.Group:
+def _group(
+    at: str, group: partitions.VolumeGroup, owners: Owners
+) -> model.Group:
     volumes = tuple(
         model.LogicalVolume(
             at=f"{at}.volumes[{n}]",
@@ -231,7 +239,7 @@ def _group(at: str, group: doc.VolumeGroup, owners: Owners) -> model.Group:
     return model.Group(at, group.id, volumes)
 
 
-def _array(at: str, array: doc.Array, owners: Owners) -> model.Array:
+def _array(at: str, array: partitions.Array, owners: Owners) -> model.Array:
     return model.Array(
         at=at,
         id=array.id,

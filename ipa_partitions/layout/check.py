@@ -48,17 +48,22 @@ _OWNERS = {
 
 def problems(layout: model.Layout) -> Iterator[LayoutError]:
     """Yield everything that is wrong with ``layout``."""
+    yield from local_problems(layout)
+    yield from _doubled_ids(layout)
+    yield from _references(layout)
+    yield from _members(layout)
+    yield from mount_problems(layout)
+
+
+def local_problems(layout: model.Layout) -> Iterator[LayoutError]:
+    """Yield what is wrong with one object, whatever the others are."""
     for disk in layout.disks:
         yield from _disk_problems(disk)
     for group in layout.groups:
         yield from _group_problems(group)
     for at, content in contents(layout):
         yield from _content_problems(at, content)
-    yield from _doubled_ids(layout)
-    yield from _references(layout)
-    yield from _members(layout)
     yield from image_problems(layout.images)
-    yield from mount_problems(layout)
     loaders = registry.load("bootloaders")
     if layout.boot.loader not in loaders:
         yield LayoutError(

@@ -28,7 +28,7 @@ from pydantic import (
 
 from ipa_partitions.disk.size import REMAINING, Size
 from ipa_partitions.layout import document as doc
-from ipa_partitions.layout import model
+from ipa_partitions.layout import model, objects
 from ipa_partitions.layout.images import build_checksum, build_image
 from ipa_partitions.layout.values import TYPE_GUIDS, parse_words
 
@@ -64,13 +64,13 @@ class Classic(BaseModel):
     checksum: str | None = None
     os_hash_algo: Literal["sha256", "sha512"] | None = None
     os_hash_value: str | None = None
-    disk_format: doc.Name = "raw"
+    disk_format: objects.Name = "raw"
     image_type: Literal["partition", "whole-disk"] = "partition"
     root_mb: Count = 0
     root_gb: Count = 0
     swap_mb: Count = 0
     ephemeral_mb: Count = 0
-    ephemeral_format: doc.Name | None = None
+    ephemeral_format: objects.Name | None = None
     preserve_ephemeral: Flag = False
     disk_label: Literal["gpt", "msdos"] | None = None
     deploy_boot_mode: Literal["bios", "uefi"] | None = None

@@ -21,18 +21,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from ipa_partitions.errors import LayoutError, LayoutErrors
 from ipa_partitions.layout import document as doc
 from ipa_partitions.layout import model
 from ipa_partitions.layout.build import build
-from ipa_partitions.layout.check import problems
+from ipa_partitions.layout.check import local_problems, problems
 from ipa_partitions.layout.classic import (
     Classic,
     build_classic,
     classic_path,
 )
+from ipa_partitions.layout.mend import Flaw, mended
+from ipa_partitions.layout.objects import Object
 
 # Keys that only the layout form has; a document that has one and no
 # partitions is a layout form that lacks them.
@@ -45,16 +47,6 @@ _SECRET_KEYS = {
 }  # fmt: skip
 
 _VALUE_LENGTH = 60
-
-# A value of these keys can be taken out, or set so, and the rest of the
-# document still means what it meant.
-_STAND_INS: dict[str, Any] = {"size": "1 MiB"}
-_OPTIONAL_KEYS = {
-    "label", "uuid", "mkfs_options", "fstab_options", "fstab_enabled",
-    "keep_data", "partition_guid", "compression", "timeout_s", "serial",
-    "kernel_params", "rsync_flags", "image_uuid", "version", "firmware",
-    "partitions_policy", "secure_boot", "fallback", "foreign", "deploy",
-}  # fmt: skip
 
 
 def parse(image_info: object, configdrive: object = None) -> model.Layout:
@@ -155,8 +147,9 @@ def _flaws(error: ValidationError, data: dict[str, Any]) -> list[_Flaw]:
         close = None
         if kind == "extra_forbidden":
             here = _get(data, keys[:-1])
-            near = difflib.get_close_matches(str(keys[-1]), _KEYS, 1, 0.7)
-            close = near[0] if near and near[0] not in here else None
+            allowed = _keys_of_its_kind(here) - here.keys()
+            near = difflib.get_close_matches(str(keys[-1]), allowed, 1, 0.7)
+            close = near[0] if near else None
         flaws.append(_Flaw(keys, kind, each["msg"], value, close))
     return flaws
 
@@ -167,13 +160,16 @@ def _get(data: Any, keys: Iterable[str | int]) -> Any:
     return data
 
 
-def _model_keys(kind: type[BaseModel]) -> Iterator[str]:
+def _kinds(kind: type[Object]) -> Iterator[type[Object]]:
     for sub in kind.__subclasses__():
-        yield from sub.model_fields
-        yield from _model_keys(sub)
+        yield sub
+        yield from _kinds(sub)
 
 
-_KEYS = tuple(sorted(set(_model_keys(doc.Object))))
+def _keys_of_its_kind(holder: Mapping[str, object]) -> set[str]:
+    """Return the keys of the kind of object that ``holder`` looks like."""
+    keys = [set(kind.model_fields) for kind in _kinds(Object)]
+    return max(keys, key=lambda known: len(known & holder.keys()))
 
 
 def _path(keys: Iterable[str | int]) -> str:
@@ -227,27 +223,18 @@ def _shown(flaw: _Flaw, value: object) -> str:
 def _further_problems(
     flaws: list[_Flaw], data: dict[str, Any]
 ) -> list[LayoutError]:
-    """Return what ``problems`` finds beside ``flaws``.
-
-    What is flawed is taken out first; where that would change what the rest
-    means, nothing is returned rather than problems that are not there.
-    """
-    mended = copy.deepcopy(data)
-    for flaw in flaws:
-        if not flaw.keys or flaw.suggestion:
-            return []
-        # The last key that is a name; below it there are only indices.
-        depth = max(n for n, k in enumerate(flaw.keys) if isinstance(k, str))
-        key, holder = flaw.keys[depth], _get(mended, flaw.keys[:depth])
-        if key in _STAND_INS:
-            holder[key] = _STAND_INS[key]
-        elif flaw.kind == "extra_forbidden" or key in _OPTIONAL_KEYS:
-            holder.pop(key, None)
-        else:
-            return []
+    """Return what ``check`` finds beside ``flaws``."""
     try:
-        layout = build(doc.Document.model_validate_json(json.dumps(mended)))
-    except ValidationError:
+        rest, is_same = mended(
+            copy.deepcopy(data),
+            [
+                Flaw(f.keys, f.kind == "extra_forbidden", f.suggestion)
+                for f in flaws
+            ],
+        )
+        layout = build(doc.Document.model_validate_json(json.dumps(rest)))
+    except (LookupError, TypeError, AttributeError, ValidationError):
         return []
-    told = {_path(flaw.keys) for flaw in flaws}
-    return [error for error in problems(layout) if error.at not in told]
+    told = tuple(_path(flaw.keys) for flaw in flaws)
+    found = problems(layout) if is_same else local_problems(layout)
+    return [error for error in found if not error.at.startswith(told)]

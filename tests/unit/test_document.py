@@ -204,6 +204,30 @@ def test_every_problem_is_told_at_once():
     ]
 
 
+def test_a_flaw_hides_no_other():
+    document = changed(*FIRST, "mount", "home")
+    document["images"][1]["image_pull_url"] = "ftp://h/x"
+    document["partitions"][0]["volumes"][2]["label"] = "x" * 17
+    document["partitions"][0]["volumes"][1]["lable"] = "x" * 17
+    document["partitions"][0]["id"] = {"type": "nam", "value": "vda"}
+    paths = [problem.partition(": ")[0] for problem in problems(document)]
+    assert paths == [
+        "$.images[1].image_pull_url",
+        "$.partitions[0].id.type",
+        f"{V0}.mount",
+        "$.partitions[0].volumes[1].label",
+        "$.partitions[0].volumes[1].lable",
+        "$.partitions[0].volumes[2].label",
+    ]
+
+
+def test_what_only_follows_from_a_flaw_is_not_told():
+    document = changed(*FIRST, "mount", "home")
+    assert [p.partition(": ")[0] for p in problems(document)] == [
+        f"{V0}.mount"
+    ]
+
+
 def test_two_defaults_to_boot_are_one_too_many():
     document = changed(*IMAGE, "boot", True)
     document["images"][1]["boot"] = True

@@ -1,0 +1,287 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""The entries of ``partitions``: disks, groups, arrays and sets: SPEC 2.3."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    Tag,
+    WithJsonSchema,
+    model_validator,
+)
+
+from ipa_partitions.layout import values
+from ipa_partitions.layout.objects import (
+    Budget,
+    Content,
+    Name,
+    Named,
+    Object,
+    Text,
+    TypeGuid,
+    Wanted,
+    by_type,
+)
+
+# A bound against documents made to be slow; no disk has more.
+MAX_VOLUMES = 1024
+
+
+class Partition(Named, Content):
+    """A partition with a filesystem, or with nothing in it."""
+
+    type: Literal["partition"]
+    size: Wanted
+    """How large it is."""
+    partition_guid: TypeGuid | None = None
+    """The GPT type: a GUID or an alias of one; without it from what the
+    partition is for.
+    """
+
+
+class PhysicalVolume(Named):
+    """A partition that is a member of a volume group."""
+
+    type: Literal["pv"]
+    size: Wanted
+    """How large it is."""
+    vg: Name
+    """The id of the volume group."""
+    keep_data: bool = True
+    """As of a partition."""
+
+
+class RaidMember(Named, Content):
+    """A partition that is a member of an array.
+
+    Without ``raid``, the members with the same ``mount`` are one raid1
+    array, with the filesystem that they all describe.
+    """
+
+    type: Literal["raid"]
+    size: Wanted
+    """How large it is."""
+    raid: Name | None = None
+    """The id of the array."""
+
+    @model_validator(mode="after")
+    def _has_array(self) -> Self:
+        if not self.raid and self.mount == "none":
+            raise ValueError("needs raid, the id of an array, or a mount")
+        return self
+
+
+class BcacheMember(Named):
+    """A partition that is the backing device or the cache of a set."""
+
+    type: Literal["bcache_backing", "bcache_cache"]
+    size: Wanted
+    """How large it is."""
+    bcache: Name
+    """The id of the set."""
+
+
+class ServicePartition(Named):
+    """A partition that is otherwise implicit, placed or sized."""
+
+    type: Literal["esp", "bios_boot", "multiboot"]
+    size: Wanted | None = None
+    """How large it is; without it 512 MiB for ``esp``, 1 MiB for
+    ``bios_boot``, 100 MiB for ``multiboot``.
+    """
+    label: Text | None = None
+    """The label of its filesystem."""
+    keep_data: bool = True
+    """As of a partition."""
+
+
+DiskVolume = Annotated[
+    Annotated[Partition, Tag("<partition>")]
+    | Annotated[PhysicalVolume, Tag("<pv>")]
+    | Annotated[RaidMember, Tag("<raid>")]
+    | Annotated[BcacheMember, Tag("<bcache_backing>")]
+    | Annotated[BcacheMember, Tag("<bcache_cache>")]
+    | Annotated[ServicePartition, Tag("<esp>")]
+    | Annotated[ServicePartition, Tag("<bios_boot>")]
+    | Annotated[ServicePartition, Tag("<multiboot>")],
+    by_type(
+        "partition",
+        "pv",
+        "raid",
+        "bcache_backing",
+        "bcache_cache",
+        "esp",
+        "bios_boot",
+        "multiboot",
+    ),
+]
+
+
+class IdByName(Object):
+    """A disk by its kernel name."""
+
+    type: Literal["name"]
+    value: Annotated[str, AfterValidator(values.parse_device_name)]
+    """The name, with or without ``/dev/``: ``vda``."""
+
+
+class IdByPath(Object):
+    """A disk by a udev link."""
+
+    type: Literal["path"]
+    value: Annotated[str, AfterValidator(values.parse_device_path)]
+    """The link, with or without ``/dev/``: ``disk/by-id/ata-...``."""
+
+
+class IdByScsi(Object):
+    """A disk by its SCSI address."""
+
+    type: Literal["scsi"]
+    value: Annotated[str, AfterValidator(values.parse_scsi)]
+    """Host, channel, target and unit: ``0:0:0:0``."""
+
+
+Hint = Annotated[
+    Any,
+    BeforeValidator(values.parse_hint),
+    WithJsonSchema({"type": ["string", "integer", "boolean"]}),
+]
+Hints = Annotated[dict[str, Hint], Field(min_length=1, max_length=32)]
+
+
+class IdByHints(Object):
+    """A disk by Ironic's root device hints."""
+
+    type: Literal["hints"]
+    value: Hints
+    """The hints, with their operators: ``{"size": ">= 100"}``."""
+
+
+class IdOfOsInstall(Object):
+    """The disk that Ironic would take."""
+
+    type: Literal["os_install"]
+
+
+DiskId = Annotated[
+    Annotated[IdByName, Tag("<name>")]
+    | Annotated[IdByPath, Tag("<path>")]
+    | Annotated[IdByScsi, Tag("<scsi>")]
+    | Annotated[IdByHints, Tag("<hints>")]
+    | Annotated[IdOfOsInstall, Tag("<os_install>")],
+    by_type("name", "path", "scsi", "hints", "os_install"),
+]
+
+
+class Disk(Object):
+    """A disk and the volumes on it, in their order."""
+
+    type: Literal["disk"]
+    id: DiskId
+    """Which disk it is. Exactly one of the machine must match."""
+    size: Budget | None = None
+    """Lay the disk out as if it were this large; an exact size, at most
+    the disk's own. Without it the disk's own.
+    """
+    table: Literal["gpt", "msdos", "none"] = "gpt"
+    """The partition table: ``gpt``; ``msdos``, with four partitions at
+    most; ``none``, with one volume that takes the whole device.
+    """
+    boot: bool | None = None
+    """``true`` puts the boot loader on this disk, ``false`` does not.
+    Without any ``true`` it goes on the first disk that can have it.
+    """
+    volumes: Annotated[tuple[DiskVolume, ...], Field(max_length=MAX_VOLUMES)]
+    """What is on the disk, in this order."""
+
+
+class LogicalVolume(Named, Content):
+    """A volume of a group."""
+
+    type: Literal["lv"]
+    size: Wanted
+    """How large it is."""
+    layout: Literal["linear", "striped", "raid1", "thin", "thin-pool"] = (
+        "linear"
+    )
+    """How it is spread over the physical volumes."""
+    stripes: Annotated[int, Field(ge=2, le=128)] | None = None
+    """How many stripes, for ``striped``."""
+    mirrors: Annotated[int, Field(ge=1, le=9)] | None = None
+    """How many further copies, for ``raid1``."""
+    pool: Name | None = None
+    """The name of the thin pool, for ``thin``."""
+
+    @model_validator(mode="after")
+    def _has_name(self) -> Self:
+        if not (self.name or self.id) and self.mount == "none":
+            raise ValueError("needs a name")
+        return self
+
+
+class VolumeGroup(Object):
+    """An LVM volume group."""
+
+    type: Literal["vg"]
+    id: Name
+    """Its name, which ``vg`` of its members refers to."""
+    volumes: Annotated[
+        tuple[LogicalVolume, ...], Field(max_length=MAX_VOLUMES)
+    ] = ()
+    """Its logical volumes."""
+
+
+class Array(Content):
+    """An MD array, with a filesystem or as a member of a group."""
+
+    type: Literal["raid"]
+    id: Name
+    """Its name, which ``raid`` of its members refers to."""
+    name: Name | None = None
+    """What messages and plans call it."""
+    level: Literal[0, 1, 4, 5, 6, 10]
+    """The RAID level."""
+    spares: Annotated[int, Field(ge=0, le=64)] = 0
+    """How many of the members are spares."""
+    metadata: Literal["0.90", "1.0", "1.1", "1.2"] = "1.2"
+    """The version of the superblock."""
+    vg: Name | None = None
+    """The id of the volume group that it is a member of."""
+
+
+class Bcache(Content):
+    """A bcache set."""
+
+    type: Literal["bcache"]
+    id: Name
+    """Its name, which ``bcache`` of its members refers to."""
+    name: Name | None = None
+    """What messages and plans call it."""
+    mode: Literal["writethrough", "writeback", "writearound", "none"] = (
+        "writethrough"
+    )
+    """The cache mode."""
+
+
+Entry = Annotated[
+    Annotated[Disk, Tag("<disk>")]
+    | Annotated[VolumeGroup, Tag("<vg>")]
+    | Annotated[Array, Tag("<raid>")]
+    | Annotated[Bcache, Tag("<bcache>")],
+    by_type("disk", "vg", "raid", "bcache"),
+]
