@@ -139,6 +139,10 @@ def _tableless_problems(disk: model.Disk) -> Iterator[LayoutError]:
             f"{disk.at}.volumes",
             f"{len(disk.volumes)} volumes where table none has exactly one",
         )
+    if disk.boot:
+        yield LayoutError(
+            f"{disk.at}.boot", "a boot loader needs a partition table"
+        )
     for volume in disk.volumes:
         if volume.role in SERVICE_SIZES:
             yield LayoutError(

@@ -35,6 +35,8 @@ from ipa_partitions.resolve.volumes import (
     Firmware,
     disk_volumes,
     find_boot_disks,
+    loader_disks,
+    refuse_homeless,
 )
 from ipa_partitions.resolved import ResolvedLayout, SpaceRequest
 
@@ -54,6 +56,8 @@ def resolve(
     found = find_disks(layout, machine)
     firmware = _firmware(layout, machine)
     boot_disks = find_boot_disks(layout)
+    refuse_homeless(layout, boot_disks, requests)
+    with_loader = loader_disks(layout, boot_disks)
     maker = Maker(seed, layout.policy, block_targets(layout))
     errors: list[ProblemError] = []
     disks = tuple(
@@ -61,7 +65,7 @@ def resolve(
             disk,
             found[disk.at],
             disk_volumes(disk, layout, firmware, boot_disks, requests),
-            disk in boot_disks,
+            disk in with_loader,
             maker,
             errors,
         )
@@ -74,7 +78,7 @@ def resolve(
         firmware=firmware,
         disks=disks,
         systems=systems,
-        multiboot=find_multiboot(disks) if boot_disks else None,
+        multiboot=find_multiboot(disks) if with_loader else None,
         default_system=default_system(layout),
         seed=seed,
         warnings=layout.warnings,

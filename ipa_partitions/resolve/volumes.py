@@ -14,10 +14,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from ipa_partitions.errors import LayoutError, LayoutErrors
+from ipa_partitions.errors import LayoutError, LayoutErrors, raise_all
 from ipa_partitions.layout import model
 from ipa_partitions.layout.build import service_volume
 from ipa_partitions.resolved import SpaceRequest
@@ -26,9 +26,11 @@ Firmware = Literal["bios", "uefi", "both"]
 
 
 def find_boot_disks(layout: model.Layout) -> tuple[model.Disk, ...]:
-    """Return the disks for the loader: those named, or else the first."""
-    if layout.boot.loader == model.NONE or not layout.systems:
-        return ()
+    """Return the disks to boot from: those named, or else the first.
+
+    They are also where what actions ask for goes. Without a loader or a
+    system nothing is added for booting, see ``disk_volumes``.
+    """
     named = tuple(disk for disk in layout.disks if disk.boot)
     possible = (
         disk
@@ -36,31 +38,54 @@ def find_boot_disks(layout: model.Layout) -> tuple[model.Disk, ...]:
         if disk.boot is None and disk.table != model.NONE
     )
     chosen = named or tuple(possible)[:1]
-    if not chosen:
+    if not chosen and _needs_loader(layout):
         raise LayoutErrors(
             [LayoutError("$.partitions", "there is no disk to boot from")]
         )
     return chosen
 
 
+def _needs_loader(layout: model.Layout) -> bool:
+    return layout.boot.loader != model.NONE and bool(layout.systems)
+
+
+def refuse_homeless(
+    layout: model.Layout,
+    boot_disks: tuple[model.Disk, ...],
+    requests: Sequence[SpaceRequest],
+) -> None:
+    """Raise LayoutErrors if there is no disk for what actions ask for."""
+    names = {volume.name for disk in layout.disks for volume in disk.volumes}
+    raise_all(
+        LayoutError(
+            "$.partitions", f"there is no disk for the partition {each.name!r}"
+        )
+        for each in requests
+        if not boot_disks and each.name not in names
+    )
+
+
+def loader_disks(
+    layout: model.Layout, boot_disks: tuple[model.Disk, ...]
+) -> tuple[model.Disk, ...]:
+    """Return the disks that a loader goes to: all to boot from, or none."""
+    return boot_disks if _needs_loader(layout) else ()
+
+
 def disk_volumes(
     disk: model.Disk,
     layout: model.Layout,
     firmware: Firmware,
-    boot_disks: Sequence[model.Disk],
+    boot_disks: tuple[model.Disk, ...],
     requests: Sequence[SpaceRequest],
 ) -> tuple[model.Volume, ...]:
     """Return the disk's volumes with those that are implicit: SPEC 3.2."""
     if disk not in boot_disks:
         return disk.volumes
-    roles = []
-    if firmware != "uefi" and disk.table == "gpt":
-        roles.append("bios_boot")
-    if firmware != "bios":
-        roles.append("esp")
     is_first = disk is boot_disks[0]
-    if is_first and len(layout.systems) > 1 and not _has(layout, "multiboot"):
-        roles.append("multiboot")
+    roles = []
+    if _needs_loader(layout):
+        roles = [*_service_roles(disk, layout, firmware, is_first)]
     placed = {volume.role for volume in disk.volumes}
     names = {volume.name for each in layout.disks for volume in each.volumes}
     return (
@@ -76,6 +101,17 @@ def disk_volumes(
         ),
         *disk.volumes,
     )
+
+
+def _service_roles(
+    disk: model.Disk, layout: model.Layout, firmware: Firmware, is_first: bool
+) -> Iterator[str]:
+    if firmware != "uefi" and disk.table == "gpt":
+        yield "bios_boot"
+    if firmware != "bios":
+        yield "esp"
+    if is_first and len(layout.systems) > 1 and not _has(layout, "multiboot"):
+        yield "multiboot"
 
 
 def _has(layout: model.Layout, role: str) -> bool:

@@ -297,6 +297,23 @@ def test_an_action_may_ask_for_a_partition():
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("keys", [
+    {}, {"images": ONE, "boot": {"loader": "none"}},
+])  # fmt: skip
+def test_what_is_asked_for_comes_also_with_nothing_to_boot(keys):
+    described = document(disk(volume("remaining", "/")), **keys)
+    request = SpaceRequest("extra", layout.model.CONFIG_DRIVE_SIZE)
+    found = resolved(described, machine(1000), [request])
+    assert mib(found) == [("extra", 1, 64), ("root", 65, 934)]
+
+
+def test_what_is_asked_for_is_never_left_out():
+    described = document(disk(volume("remaining"), boot=False))
+    request = SpaceRequest("extra", layout.model.CONFIG_DRIVE_SIZE)
+    with pytest.raises(LayoutErrors, match="no disk for the partition"):
+        resolved(described, machine(1000), [request])
+
+
 def test_a_volume_of_the_document_takes_the_place_of_what_is_asked_for():
     described = document(
         disk(volume("remaining", "/"), volume(32, name="extra")), images=ONE
