@@ -23,51 +23,59 @@ from tests.vm import qemu
 NAMES = ("debian-12", "debian-13")
 
 
+def one_disk(
+    device: str, *volumes: dict[str, Any], **keys: Any
+) -> dict[str, Any]:
+    """Return a document of one disk, to be cleared, with these volumes."""
+    name = device.removeprefix("/dev/")
+    disk = {
+        "type": "disk",
+        "id": {"type": "name", "value": name},
+        "volumes": list(volumes),
+    }
+    return {"partitions_policy": "clean", "partitions": [disk], **keys}
+
+
 def two_systems(device: str, server_url: str) -> dict[str, Any]:
     """Return the document, for images served below ``server_url``."""
     both = list(NAMES)
-    return {
-        "partitions_policy": "clean",
-        "partitions": [
-            {
-                "type": "disk",
-                "id": {"type": "name", "value": device.removeprefix("/dev/")},
-                "volumes": [
-                    *(
-                        {
-                            "type": "partition",
-                            "name": name,
-                            "size": "1.5 GiB",
-                            "mount": "/",
-                            "images": [name],
-                        }
-                        for name in NAMES
-                    ),
-                    {
-                        "type": "partition",
-                        "size": "256 MiB",
-                        "mount": "swap",
-                        "images": both,
-                    },
-                    {
-                        "type": "partition",
-                        "name": "data",
-                        "size": "remaining",
-                        "mount": "/data",
-                        "file_system": "xfs",
-                        "label": "data",
-                        "images": both,
-                    },
-                ],
-            }
-        ],
-        "images": [
+    roots = (
+        {
+            "type": "partition",
+            "name": name,
+            "size": "1.5 GiB",
+            "mount": "/",
+            "images": [name],
+        }
+        for name in NAMES
+    )
+    swap = {
+        "type": "partition",
+        "size": "256 MiB",
+        "mount": "swap",
+        "images": both,
+    }
+    data = {
+        "type": "partition",
+        "name": "data",
+        "size": "remaining",
+        "mount": "/data",
+        "file_system": "xfs",
+        "label": "data",
+        "images": both,
+    }
+    return one_disk(
+        device,
+        *roots,
+        swap,
+        data,
+        images=[
             _image(system, server_url)
             for system in (systems.debian_12(), systems.debian_13())
         ],
-        "deploy_data": {"kernel_params": qemu.KERNEL_PARAMS},
-        "boot": {"firmware": "bios", "timeout_s": 1},
-    }
+        deploy_data={"kernel_params": qemu.KERNEL_PARAMS},
+        boot={"firmware": "bios", "timeout_s": 1},
+    )
 
 
 def _image(system: systems.SystemImage, server_url: str) -> dict[str, Any]:

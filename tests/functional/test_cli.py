@@ -31,7 +31,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests import file_server, tiny
+from tests import documents, file_server, tiny
 from tests.program import PROGRAM, output
 
 LoopDisk = Callable[..., str]
@@ -52,25 +52,14 @@ def run(
 
 
 def document(device: str = "vda", **further: Any) -> dict[str, Any]:
-    return {
-        "partitions_policy": "clean",
-        "partitions": [
-            {
-                "type": "disk",
-                "id": {"type": "name", "value": device},
-                "volumes": [
-                    {
-                        "type": "partition",
-                        "name": "data",
-                        "size": "remaining",
-                        "file_system": "ext4",
-                        "label": "written",
-                    }
-                ],
-            }
-        ],
-        **further,
+    data = {
+        "type": "partition",
+        "name": "data",
+        "size": "remaining",
+        "file_system": "ext4",
+        "label": "written",
     }
+    return documents.one_disk(device, data, **further)
 
 
 @pytest.fixture

@@ -28,32 +28,23 @@ import pytest
 from ipa_partitions.deploy import Request, deploy
 from ipa_partitions.disk.probe import busy
 from ipa_partitions.errors import ActionError, MachineErrors
-from tests import file_server, program, servers, tiny
+from tests import documents, file_server, program, servers, tiny
 
 SEED = "c0ffee00-0000-4000-8000-000000000000"
 DISK_MIB = 400
 
 
 def document(device, *images, **keys):
-    return {
-        "partitions_policy": "clean",
-        "partitions": [
-            {
-                "type": "disk",
-                "id": {"type": "name", "value": device},
-                "volumes": [
-                    {
-                        "type": "partition",
-                        "size": "64 MiB",
-                        "mount": "/",
-                        "images": [image["name"]],
-                    }
-                    for image in images
-                ],
-            }
-        ],
-        "images": list(images),
-    } | keys
+    roots = (
+        {
+            "type": "partition",
+            "size": "64 MiB",
+            "mount": "/",
+            "images": [image["name"]],
+        }
+        for image in images
+    )
+    return documents.one_disk(device, *roots, images=list(images), **keys)
 
 
 def request(image_info):

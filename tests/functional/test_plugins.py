@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 
 from ipa_partitions.disk.size import MIB
-from tests import file_server, ipa, plugin, tiny
+from tests import documents, file_server, ipa, plugin, tiny
 from tests.program import PROGRAM
 
 NOTE = "IPA_PARTITIONS_SAMPLE_NOTE"
@@ -58,26 +58,19 @@ def document(
     entry = {"name": "one", "image_pull_url": f"{url}/one.tar"}
     if image is not None:
         entry = tiny.image_entry(image, url)
-    return {
-        "partitions_policy": "clean",
-        "partitions": [
-            {
-                "type": "disk",
-                "id": {"type": "name", "value": device},
-                "volumes": [
-                    {"type": "partition", "size": "32 MiB", "mount": "/"},
-                    {
-                        "type": "partition",
-                        "name": "vendor",
-                        "size": "remaining",
-                        "file_system": "sample_ext4",
-                    },
-                ],
-            }
-        ],
-        "images": [entry],
-        "boot": {"firmware": "bios"},
+    vendor = {
+        "type": "partition",
+        "name": "vendor",
+        "size": "remaining",
+        "file_system": "sample_ext4",
     }
+    return documents.one_disk(
+        device,
+        {"type": "partition", "size": "32 MiB", "mount": "/"},
+        vendor,
+        images=[entry],
+        boot={"firmware": "bios"},
+    )
 
 
 def test_an_installed_action_gets_the_partition_that_it_asks_for(sample):

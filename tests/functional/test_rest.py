@@ -24,7 +24,7 @@ from typing import Any
 
 import pytest
 
-from tests import file_server, ipa, tiny
+from tests import documents, file_server, ipa, tiny
 
 LoopDisk = Callable[..., str]
 
@@ -43,29 +43,22 @@ def images(tmp_path: Path) -> tuple[Path, ...]:
 def document(
     device: str, images: tuple[Path, ...] = (), url: str = ""
 ) -> dict[str, Any]:
-    return {
-        "partitions_policy": "clean",
-        "partitions": [
-            {
-                "type": "disk",
-                "id": {"type": "name", "value": device},
-                "volumes": [
-                    *(
-                        {
-                            "type": "partition",
-                            "size": "32 MiB",
-                            "mount": "/",
-                            "images": [image.stem],
-                        }
-                        for image in images
-                    ),
-                    {"type": "partition", "id": "rest", "size": "remaining"},
-                ],
-            }
-        ],
-        "images": [tiny.image_entry(image, url) for image in images],
-        "boot": {"firmware": "bios"},
-    }
+    roots = (
+        {
+            "type": "partition",
+            "size": "32 MiB",
+            "mount": "/",
+            "images": [image.stem],
+        }
+        for image in images
+    )
+    return documents.one_disk(
+        device,
+        *roots,
+        {"type": "partition", "id": "rest", "size": "remaining"},
+        images=[tiny.image_entry(image, url) for image in images],
+        boot={"firmware": "bios"},
+    )
 
 
 def test_a_good_document_is_valid(agent: ipa.Agent) -> None:
