@@ -71,6 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     deploy.add_argument(
         "--yes", action="store_true", help="do not ask before disks are wiped"
     )
+    verify = _add(verbs, "verify", "compare the disks with a document")
+    _add_file(verify)
+    _add_json(verify)
     boot = verbs.add_parser("boot", help="list the systems, or choose one")
     boot_verbs = boot.add_subparsers(required=True, metavar="VERB")
     for verb in (

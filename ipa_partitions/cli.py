@@ -25,7 +25,7 @@ import signal
 import sys
 import uuid
 from argparse import Namespace
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,7 @@ from ipa_partitions.arguments import (
     refuse,
 )
 from ipa_partitions.errors import (
+    DifferencesError,
     LayoutError,
     LayoutErrors,
     PartitionsError,
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from ipa_partitions.boot_info import BootInfo
     from ipa_partitions.deploy import Request
 
-DONE, FAILED = 0, 1
+DONE, FAILED, DIFFERENT = 0, 1, 3
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -75,9 +76,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _tell(error: PartitionsError) -> int:
     """Print every problem as one line; return whose fault it is."""
-    each = error.errors if isinstance(error, ProblemErrors) else (error,)
+    each: Iterable[object] = (error,)
+    if isinstance(error, ProblemErrors):
+        each = error.errors
+    elif isinstance(error, DifferencesError):
+        each = error.differences
     for problem in each:
         print(one_line(str(problem)), file=sys.stderr)
+    if isinstance(error, DifferencesError):
+        return DIFFERENT
     is_wrong = isinstance(error, LayoutError | LayoutErrors)
     return WRONG if is_wrong else FAILED
 
@@ -175,6 +182,18 @@ def _deploy(arguments: Namespace) -> None:
         _print_boot_info(result.boot_info, as_json=False)
 
 
+def _verify(arguments: Namespace) -> None:
+    from ipa_partitions.deploy import Request, verify
+
+    found = verify(Request(_read(arguments)))
+    if arguments.json:
+        _print_json({"matches": not found, "differences": list(found)})
+    elif not found:
+        print("the disks are what the document says")
+    if found:
+        raise DifferencesError(found)
+
+
 def _ask(request: Request) -> None:
     from ipa_partitions.deploy import make_plan
     from ipa_partitions.show.as_text import plan_text
@@ -212,6 +231,7 @@ _VERBS: Mapping[str, Callable[[Namespace], None]] = {
     "validate": _validate,
     "plan": _plan,
     "deploy": _deploy,
+    "verify": _verify,
     "boot list": _boot_list,
     "boot set": _boot_set,
 }

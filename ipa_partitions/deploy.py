@@ -27,13 +27,16 @@ from ipa_partitions.boot_info import (
     read,
     switch,
 )
+from ipa_partitions.disk.contents import Contents, read_contents
 from ipa_partitions.disk.machine import Disk, Machine
 from ipa_partitions.disk.namespace import with_private_mounts
 from ipa_partitions.disk.probe import filesystem_devices, probe
-from ipa_partitions.errors import ActionError
+from ipa_partitions.errors import ActionError, DifferencesError
 from ipa_partitions.layout.model import Layout
 from ipa_partitions.progress import Listener
 from ipa_partitions.resolve import resolve
+from ipa_partitions.resolved import ResolvedLayout
+from ipa_partitions.verify import differences, with_kept_uuids
 
 
 @dataclass(frozen=True)
@@ -79,25 +82,27 @@ def make_plan(request: Request) -> plan.Plan:
     Raises LayoutErrors for a bad document, MachineErrors if this machine
     will not do.
     """
-    registry.load_all()
-    parsed = layout.parse(request.image_info, request.configdrive)
-    if request.firmware and parsed.boot.firmware == "auto":
-        boot = replace(parsed.boot, firmware=request.firmware)
-        parsed = replace(parsed, boot=boot)
-    if not request.deploy_images:
-        never = (replace(i, deploy="never") for i in parsed.images)
-        parsed = replace(parsed, images=tuple(never))
-    resolved = resolve(
-        parsed,
-        _machine(request, parsed),
-        request.seed or str(uuid.uuid4()),
-        plan.space_requests(parsed),
-    )
+    resolved = _resolved(request)
+    if resolved.layout.policy == "verify" and not request.imagined:
+        contents = _contents(resolved)
+        found = differences(resolved, contents)
+        if found:
+            raise DifferencesError(found)
+        resolved = with_kept_uuids(resolved, contents)
     made = plan.make_plan(resolved)
     if request.deploy_images:
         return made
     layers = (a for a in made.actions if a.phase < plan.Phase.IMAGE)
     return plan.Plan(resolved, tuple(layers))
+
+
+def verify(request: Request) -> tuple[str, ...]:
+    """Return how the disks differ from the document, whatever its policy.
+
+    Nothing is written. Raises as ``make_plan`` does.
+    """
+    resolved = _resolved(request, policy="verify")
+    return differences(resolved, _contents(resolved))
 
 
 def deploy(request: Request, listener: Listener | None = None) -> Result:
@@ -173,6 +178,34 @@ def _found(partition: str | None) -> BootDirectory:
 
 def _writes_loader(made: plan.Plan) -> bool:
     return any(action.phase >= plan.Phase.IMAGE for action in made.actions)
+
+
+def _resolved(
+    request: Request, policy: Literal["verify"] | None = None
+) -> ResolvedLayout:
+    registry.load_all()
+    parsed = layout.parse(request.image_info, request.configdrive)
+    if policy:
+        parsed = replace(parsed, policy=policy)
+    if request.firmware and parsed.boot.firmware == "auto":
+        boot = replace(parsed.boot, firmware=request.firmware)
+        parsed = replace(parsed, boot=boot)
+    if not request.deploy_images:
+        never = (replace(i, deploy="never") for i in parsed.images)
+        parsed = replace(parsed, images=tuple(never))
+    return resolve(
+        parsed,
+        _machine(request, parsed),
+        request.seed or str(uuid.uuid4()),
+        plan.space_requests(parsed),
+    )
+
+
+def _contents(resolved: ResolvedLayout) -> dict[str, Contents]:
+    return {
+        disk.device: read_contents(disk.device, disk.sector_bytes)
+        for disk in resolved.disks
+    }
 
 
 def _machine(request: Request, parsed: Layout) -> Machine:

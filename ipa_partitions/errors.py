@@ -60,6 +60,17 @@ class MachineErrors(ProblemErrors):
     """Everything for which this machine will not do."""
 
 
+class DifferencesError(PartitionsError):
+    """The disks are not what the document says, and shall stay as they are.
+
+    ``differences`` are all of them, a line each.
+    """
+
+    def __init__(self, differences: Iterable[str]) -> None:
+        self.differences = tuple(differences)
+        super().__init__("\n".join(self.differences))
+
+
 class PluginError(PartitionsError):
     """A plug-in cannot be loaded, or two have one name."""
 

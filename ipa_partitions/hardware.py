@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -27,7 +28,8 @@ from typing import Any, NoReturn
 import ironic_python_agent.config  # noqa: F401
 from ironic_python_agent import errors, hardware
 
-from ipa_partitions.deploy import Request
+from ipa_partitions.deploy import Request, verify
+from ipa_partitions.errors import DifferencesError
 from ipa_partitions.extensions.command import (
     os_install_device,
     remember,
@@ -80,22 +82,30 @@ class PartitionsHardwareManager(hardware.HardwareManager):  # type: ignore[misc]
     def get_deploy_steps(
         self, node: Mapping[str, Any], ports: object
     ) -> list[dict[str, Any]]:
-        """Return both steps, to be asked for by a deploy template."""
-        return [step("deploy_partitions"), step("apply_partitions")]
+        """Return all steps, to be asked for by a deploy template."""
+        return [
+            step("deploy_partitions"),
+            step("apply_partitions"),
+            step("verify_partitions"),
+        ]
 
     def get_clean_steps(
         self, node: Mapping[str, Any], ports: object
     ) -> list[dict[str, Any]]:
-        """Return the step that makes sense without an instance."""
-        return [step("apply_partitions", abortable=False)]
+        """Return the steps that make sense without an instance."""
+        return [
+            step("apply_partitions", abortable=False),
+            step("verify_partitions", abortable=True),
+        ]
 
     def get_service_steps(
         self, node: Mapping[str, Any], ports: object
     ) -> list[dict[str, Any]]:
-        """Return both steps: a system may be replaced beside another."""
+        """Return all steps: a system may be replaced beside another."""
         return [
             step("deploy_partitions", abortable=False),
             step("apply_partitions", abortable=False),
+            step("verify_partitions", abortable=True),
         ]
 
     def deploy_partitions(
@@ -119,6 +129,25 @@ class PartitionsHardwareManager(hardware.HardwareManager):  # type: ignore[misc]
     ) -> dict[str, Any]:
         """Partition and make filesystems, and deploy no image."""
         return run(node, image_info, layout, configdrive, deploy_images=False)
+
+    def verify_partitions(
+        self,
+        node: Mapping[str, Any],
+        ports: object,
+        image_info: object = None,
+        layout: str | None = None,
+        configdrive: object = None,
+    ) -> dict[str, Any]:
+        """Compare the disks with the document, and fail if they differ.
+
+        Ironic drops what a step returns: to fail is all that it can say.
+        """
+        with translated():
+            request = request_of(node, image_info, layout, configdrive)
+            found = verify(request)
+            if found:
+                raise DifferencesError(found)
+        return {"matches": True, "differences": []}
 
     def collect_system_logs(
         self, io_dict: Mapping[str, Any], file_list: list[str]
@@ -157,14 +186,20 @@ def run(
 ) -> dict[str, Any]:
     """Run the deployment that the arguments of a step ask for."""
     with translated():
-        found = sources.find(node, image_info, layout, configdrive)
+        request = request_of(node, image_info, layout, configdrive)
+    return run_deployment(replace(request, deploy_images=deploy_images))
+
+
+def request_of(
+    node: Mapping[str, Any],
+    image_info: object,
+    layout: str | None,
+    configdrive: object,
+) -> Request:
+    """Return the job that the arguments of a step ask for."""
+    found = sources.find(node, image_info, layout, configdrive)
     LOG.info("The document is %s", found.place)
     remember(node)
-    return run_deployment(
-        Request(
-            found.image_info,
-            found.configdrive,
-            os_install=os_install_device,
-            deploy_images=deploy_images,
-        )
+    return Request(
+        found.image_info, found.configdrive, os_install=os_install_device
     )

@@ -35,11 +35,6 @@ def refusals(layout: model.Layout, machine: Machine) -> Iterator[MachineError]:
 def _unsupported(
     layout: model.Layout, machine: Machine
 ) -> Iterator[tuple[str, str]]:
-    if layout.policy == "verify" and not machine.imagined:
-        where = "$.partitions_policy"
-        if layout.form == "classic":
-            where = "$.preserve_ephemeral"
-        yield where, "the policy verify, on a real disk,"
     for disk in layout.disks:
         for volume in disk.volumes:
             if volume.role in _ROLES:

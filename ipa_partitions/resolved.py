@@ -22,6 +22,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from ipa_partitions import registry
 from ipa_partitions.disk.size import Size
 from ipa_partitions.layout import model
 from ipa_partitions.layout.mounts import holder
@@ -113,6 +114,12 @@ class System:
     mounts: tuple[Volume, ...]
     swaps: tuple[Volume, ...]
     deploys: bool
+
+    @property
+    def is_block(self) -> bool:
+        """Tell whether its image is written onto a volume, not into it."""
+        deployers = registry.load("deployers")
+        return bool(deployers[self.image.disk_format].kind == "block")
 
     @property
     def root(self) -> Volume:

@@ -37,9 +37,13 @@ def public_url(url: str) -> str:
     """
     if not _WITH_SCHEME.match(url):
         host, colon, path = url.partition("?")[0].partition(":")
+        if "@" not in host and not path.startswith(":"):
+            # No URL of an image, unless that is a user with a password.
+            path = path.rpartition("@")[2]
         return host.rpartition("@")[2] + colon + path
     try:
         parts = urlsplit(url)
+        _ = parts.port  # what is none may be a piece of a password
         host = parts.netloc.rpartition("@")[2]
     except ValueError:
         return url.partition(":")[0] + "://..."
@@ -67,7 +71,12 @@ def url_scheme(url: str) -> str:
 
 
 def _checked_scheme(url: str) -> str:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        # What it says may hold the user and the password.
+        raise ValueError("its host or port cannot be read") from None
     scheme = parts.scheme.lower()
     if scheme == "file":
         if parts.netloc not in ("", "localhost"):
@@ -76,8 +85,6 @@ def _checked_scheme(url: str) -> str:
             raise ValueError(f"{public_url(url)!r} is not file:///path")
     elif not parts.hostname or parts.hostname.startswith("-"):
         raise ValueError(f"{public_url(url)!r} names no host")
-    else:
-        _ = parts.port  # raises ValueError when it is no port
     return scheme
 
 

@@ -54,16 +54,21 @@ class ClearDisk:
 
     def validate(self) -> None:
         """Raise MachineError unless the disk is there, writable and free."""
-        found = [d for d in probe().disks if d.device == self.device]
-        if not found or found[0].size_bytes != self.size_bytes:
-            raise MachineError(self.at, f"{self.device} is not as it was")
-        if found[0].read_only:
-            raise MachineError(self.at, f"{self.device} is read-only")
-        if found[0].in_use:
-            raise MachineError(self.at, "; ".join(found[0].in_use))
-        if busy(self.device):
-            raise MachineError(self.at, f"{self.device} is in use")
+        refuse_unless_free(self.at, self.device, self.size_bytes)
 
     def execute(self) -> None:
         """Clear it."""
         clear(self.device)
+
+
+def refuse_unless_free(at: str, device: str, size_bytes: int) -> None:
+    """Raise MachineError unless nothing uses the disk and it is writable."""
+    found = [disk for disk in probe().disks if disk.device == device]
+    if not found or found[0].size_bytes != size_bytes:
+        raise MachineError(at, f"{device} is not as it was")
+    if found[0].read_only:
+        raise MachineError(at, f"{device} is read-only")
+    if found[0].in_use:
+        raise MachineError(at, "; ".join(found[0].in_use))
+    if busy(device):
+        raise MachineError(at, f"{device} is in use")

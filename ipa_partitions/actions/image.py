@@ -49,12 +49,13 @@ class DeployImage:
     def plan(cls, layout: resolved.ResolvedLayout) -> Iterable[Self]:
         """Return one action per system that is deployed."""
         flags = layout.layout.rsync_flags
-        return [cls(s, flags) for s in layout.systems if s.deploys]
+        deployed = (s for s in layout.systems if s.deploys)
+        return [cls(s, flags) for s in sorted(deployed, key=_waits)]
 
     @property
     def devices(self) -> frozenset[str]:
         """The devices written to."""
-        if self.system.target.block_image:
+        if self.system.is_block:
             return frozenset({self.system.target.device})
         return frozenset(volume.device for volume in self.system.mounts)
 
@@ -159,3 +160,9 @@ class DeployImage:
         kind = filesystem.known()[name]
         steps = (kind.check, kind.new_uuid, kind.new_label, kind.grow)
         return [argv[0] for argv in steps if argv]
+
+
+def _waits(system: resolved.System) -> bool:
+    """Tell whether a block image has yet to bring what it is laid into."""
+    brought = any(volume.block_image for volume in system.mounts)
+    return brought and not system.is_block

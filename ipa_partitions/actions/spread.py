@@ -52,7 +52,7 @@ class SpreadImage:
         """Plan one for each block image with volumes below its own."""
         for system in resolved.systems:
             below = tuple(_below(system))
-            if system.deploys and system.target.block_image and below:
+            if system.deploys and system.is_block and below:
                 yield cls(system, below)
 
     def __str__(self) -> str:

@@ -51,6 +51,7 @@ class Filesystem:
     label_option: str
     uuid_option: Argv
     label_max_bytes: int
+    label_pattern: str = ".*"
     uuid_format: Literal["uuid", "fat"] = "uuid"
     check: Argv = ()
     check_ok_codes: tuple[int, ...] = (0,)
@@ -88,8 +89,11 @@ class Filesystem:
                 "label",
                 f"{label!r} is longer than {self.label_max_bytes} bytes",
             )
+        if label and not re.fullmatch(self.label_pattern, label):
+            yield "label", f"{label!r} has a character that it cannot have"
         pattern = _FAT_ID if self.uuid_format == "fat" else _UUID
-        if uuid is not None and not pattern.fullmatch(uuid):
+        is_nil = uuid is not None and not uuid.strip("0-")
+        if is_nil or (uuid is not None and not pattern.fullmatch(uuid)):
             example = "ABCD-1234" if self.uuid_format == "fat" else "a UUID"
             yield "uuid", f"{uuid!r} is not of the form {example}"
 
@@ -159,6 +163,7 @@ VFAT = Filesystem(
     label_option="-n",
     uuid_option=("-i", "{uuid}"),
     label_max_bytes=11,
+    label_pattern=r"[A-Za-z0-9_ !#$%&'()@^`{}~-]*",
     uuid_format="fat",
     check=("fsck.vfat", "-a", "{device}"),
     check_ok_codes=(0, 1),  # as e2fsck

@@ -16,10 +16,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from ipa_partitions.errors import CommandError
+
+# udev holds it, too, while it looks at a disk.
+TIMEOUT_S = 5
 
 
 @contextmanager
@@ -33,10 +37,18 @@ def locked(devices: Iterable[str]) -> Iterator[None]:
         for device in devices:
             node = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
             stack.callback(os.close, node)
-            try:
-                fcntl.flock(node, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
+            _lock(node, device)
+        yield
+
+
+def _lock(node: int, device: str) -> None:
+    end = time.monotonic() + TIMEOUT_S
+    while True:
+        try:
+            return fcntl.flock(node, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() > end:
                 raise CommandError(
                     f"{device}: another program has locked it"
                 ) from error
-        yield
+            time.sleep(0.05)

@@ -29,7 +29,8 @@ from ipa_partitions.errors import CommandError
 # linux/sched.h, linux/mount.h, linux/fcntl.h; mount_setattr(2), which has
 # one number on every architecture, is in Linux since 5.12.
 _CLONE_NEWNS = 0x00020000
-_MS_REC_PRIVATE = ctypes.c_ulong(0x4000 | 1 << 18)
+# Our mounts stay ours; what others unmount is not held by our copy of it.
+_MS_REC_SLAVE = ctypes.c_ulong(0x4000 | 1 << 19)
 _MOUNT_SETATTR = 442
 _MOUNT_ATTR_RDONLY = 1
 _AT_FDCWD = -100
@@ -84,15 +85,17 @@ def _apart(job: Callable[[], _Result]) -> _Result:
 
     def leave() -> _Result:
         _check(_libc.unshare(_CLONE_NEWNS))
-        _check(_libc.mount(b"none", b"/", None, _MS_REC_PRIVATE, None))
+        _check(_libc.mount(b"none", b"/", None, _MS_REC_SLAVE, None))
         return job()
 
     pool = ThreadPoolExecutor(1)
+    running = pool.submit(copy_context().run, leave)
     try:
-        return pool.submit(copy_context().run, leave).result()
+        return running.result()
     finally:
-        # Ends with the job; who interrupts us must not wait for it.
-        pool.shutdown(wait=False)
+        # With the thread ends its hold on what was mounted; but who
+        # interrupts us must not wait for the job.
+        pool.shutdown(wait=running.done())
 
 
 def _set_attributes(top: Path, on: int = 0, off: int = 0) -> None:

@@ -35,6 +35,7 @@ _TYPES = ("disk", "loop")
 _MEMORY = ("ram", "zram")
 
 NODE_TIMEOUT_S = 30
+BUSY_TIMEOUT_S = 2
 
 
 def probe() -> Machine:
@@ -129,7 +130,7 @@ def busy(device: str) -> bool:
     partition of it is mounted, or a member of anything, in any namespace.
     """
     try:
-        os.close(os.open(device, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC))
+        os.close(open_exclusively(device, os.O_RDONLY))
     except OSError as error:
         if error.errno == errno.EBUSY:
             return True
@@ -137,8 +138,26 @@ def busy(device: str) -> bool:
     return False
 
 
-def wait_for_device(device: str, size_bytes: int) -> None:
+def open_exclusively(device: str, flags: int) -> int:
+    """Open ``device`` for ourselves alone, and return the file descriptor.
+
+    Raises OSError, EBUSY only if it stays in use: what another namespace
+    had mounted is let go a moment after that ended.
+    """
+    end = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            return os.open(device, flags | os.O_EXCL | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno != errno.EBUSY or time.monotonic() > end:
+                raise
+        time.sleep(0.02)
+
+
+def wait_for_device(device: str, size_bytes: int | None) -> None:
     """Return once the node ``device`` is there and of ``size_bytes``.
+
+    With None it may be of any size.
 
     Raises CommandError after NODE_TIMEOUT_S. The node is looked for, since
     ``udevadm settle`` succeeds at once where no udevd runs.
@@ -147,7 +166,7 @@ def wait_for_device(device: str, size_bytes: int) -> None:
     found = -1
     while time.monotonic() < end:
         found = _size_bytes(device)
-        if found == size_bytes:
+        if found == size_bytes or (size_bytes is None and found >= 0):
             return
         time.sleep(0.01)
     raise CommandError(

@@ -76,8 +76,8 @@ def remember(node: Mapping[str, Any] | None) -> None:
     """Let the agent choose disks for ``node``, as its own commands do."""
     if node is not None:
         # The rules look into these two without asking.
-        known = {"instance_info": {}, "properties": {}, **node}
-        hardware.cache_node(known)
+        given = {k: node.get(k) or {} for k in ("instance_info", "properties")}
+        hardware.cache_node({**node, **given})
 
 
 def run_deployment(request: core.Request) -> dict[str, Any]:

@@ -143,6 +143,15 @@ class PartitionsExtension(base.BaseAgentExtension):  # type: ignore[misc]
             core.Request(image_info, configdrive, os_install=os_install_device)
         )
 
+    @base.async_command("verify", takes(image_info=_REQUIRED))  # type: ignore[untyped-decorator]
+    def verify(self, image_info: object) -> dict[str, Any]:
+        """Compare the disks with the document; nothing is written."""
+        with translated():
+            found = core.verify(
+                core.Request(image_info, os_install=os_install_device)
+            )
+        return {"matches": not found, "differences": list(found)}
+
     @base.async_command("get_boot_info", takes())  # type: ignore[untyped-decorator]
     def get_boot_info(self) -> Any:
         """Return boot-info, read from the disk."""

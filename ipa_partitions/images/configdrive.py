@@ -45,8 +45,8 @@ def read_configdrive(configdrive: str, limit_bytes: int) -> bytes:
     else:
         where = "the config drive"
         packed = configdrive.encode()
-        if _decoded(packed) is None:
-            raise ImageError(f"{where} is not base64")
+        if not (_decoded(packed) or b"").startswith(_GZIP_MAGIC):
+            raise ImageError(f"{where} is not base64 of something gzipped")
     content = _decoded(packed) or packed
     if content.startswith(_GZIP_MAGIC):
         content = _gunzipped(content, where, limit_bytes)

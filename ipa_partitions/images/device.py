@@ -22,6 +22,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from ipa_partitions.disk.probe import open_exclusively
 from ipa_partitions.errors import ActionError, ImageError
 
 # What is withheld. The superblocks of ext, xfs, btrfs and vfat and the
@@ -111,15 +112,13 @@ def write(
 
 @contextmanager
 def _opened(device: str, direct: int = 0) -> Iterator[int]:
-    # O_EXCL fails for a device that is mounted, or held otherwise.
-    flags = os.O_WRONLY | os.O_EXCL | os.O_CLOEXEC
     try:
         try:
-            fd = os.open(device, flags | direct)
+            fd = open_exclusively(device, os.O_WRONLY | direct)
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
-            fd = os.open(device, flags)
+            fd = open_exclusively(device, os.O_WRONLY)
         try:
             yield fd
         finally:

@@ -65,6 +65,8 @@ def compression_of(head: bytes) -> str:
     for name, magic in unpack.MAGIC.items():
         if head.startswith(magic):
             return name
+    if head[1:4] == b"\x2a\x4d\x18" and head[:1].hex()[:1] == "5":
+        return "zstd"  # pzstd begins with a skippable frame: RFC 8878
     return "none"
 
 

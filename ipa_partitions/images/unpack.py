@@ -85,19 +85,21 @@ class PieceReader:
 def _gunzip(chunks: Iterable[memoryview]) -> Iterator[bytes]:
     decoder = None
     for chunk in chunks:
-        data = bytes(chunk)
+        # Zeroes may pad what a tape drive wrote: gzip(1).
+        data = bytes(chunk) if decoder else bytes(chunk).lstrip(b"\0")
         while data:
             if decoder is None:
                 decoder = zlib.decompressobj(wbits=31)
             piece = decoder.decompress(data, PIECE_BYTES)
-            while piece:
+            # Past the end its unconsumed_tail is the next member, too.
+            while piece and not decoder.eof:
                 yield piece
                 # There may be more inside after all input is consumed.
                 data = decoder.unconsumed_tail
                 piece = decoder.decompress(data, PIECE_BYTES)
-            data = decoder.unconsumed_tail
+            yield piece
+            data = b""
             if decoder.eof:
-                # Zeroes may pad what a tape drive wrote: gzip(1).
                 data = decoder.unused_data.lstrip(b"\0")
                 decoder = None
     if decoder is not None:
@@ -107,7 +109,8 @@ def _gunzip(chunks: Iterable[memoryview]) -> Iterator[bytes]:
 def _unxz(chunks: Iterable[memoryview]) -> Iterator[bytes]:
     decoder = None
     for chunk in chunks:
-        data = bytes(chunk)
+        # Zeroes may pad a stream: the xz file format, 2.2.
+        data = bytes(chunk) if decoder else bytes(chunk).lstrip(b"\0")
         while data:
             if decoder is None:
                 decoder = lzma.LZMADecompressor(
@@ -118,7 +121,6 @@ def _unxz(chunks: Iterable[memoryview]) -> Iterator[bytes]:
                 yield decoder.decompress(b"", PIECE_BYTES)
             data = b""
             if decoder.eof:
-                # Zeroes may pad a stream: the xz file format, 2.2.
                 data = decoder.unused_data.lstrip(b"\0")
                 decoder = None
     if decoder is not None:

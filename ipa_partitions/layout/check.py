@@ -28,7 +28,11 @@ from ipa_partitions.errors import LayoutError
 from ipa_partitions.layout import model
 from ipa_partitions.layout.build import SERVICE_SIZES
 from ipa_partitions.layout.images import image_problems
-from ipa_partitions.layout.mounts import contents, mount_problems
+from ipa_partitions.layout.mounts import (
+    contents,
+    mount_problems,
+    short_form_members,
+)
 
 _MIN_MEMBERS = {0: 2, 1: 2, 4: 3, 5: 3, 6: 4, 10: 2}
 _MSDOS_PARTITIONS = 4
@@ -53,6 +57,7 @@ def problems(layout: model.Layout) -> Iterator[LayoutError]:
     yield from _references(layout)
     yield from _members(layout)
     yield from mount_problems(layout)
+    yield from _unbootable(layout)
 
 
 def local_problems(layout: model.Layout) -> Iterator[LayoutError]:
@@ -110,7 +115,8 @@ def _greedy(
 
 def _gpt_problems(disk: model.Disk) -> Iterator[LayoutError]:
     for volume in disk.volumes:
-        if len(volume.name) > _GPT_NAME_LENGTH:
+        # UTF-16 has two for characters such as emoji.
+        if len(volume.name.encode("utf-16-le")) > 2 * _GPT_NAME_LENGTH:
             yield LayoutError(
                 f"{volume.at}.name",
                 f"{volume.name!r} is longer than the {_GPT_NAME_LENGTH}"
@@ -200,6 +206,17 @@ def _content_problems(
         yield LayoutError(f"{at}.{key}", problem)
 
 
+def _unbootable(layout: model.Layout) -> Iterator[LayoutError]:
+    """Yield the systems that cannot boot, as nothing is deployed."""
+    if layout.policy == "clean" and layout.boot.loader != model.NONE:
+        for image in layout.systems:
+            if image.deploy == "never":
+                yield LayoutError(
+                    f"{image.at}.deploy",
+                    "'never' leaves nothing to boot where all is cleared",
+                )
+
+
 def _doubled_ids(layout: model.Layout) -> Iterator[LayoutError]:
     entries = [
         *(("disk", str(disk.id), f"{disk.at}.id") for disk in layout.disks),
@@ -211,6 +228,11 @@ def _doubled_ids(layout: model.Layout) -> Iterator[LayoutError]:
             for disk in layout.disks
             for volume in disk.volumes
             if volume.role == "multiboot"
+        ),
+        *(
+            ("uuid", content.uuid.lower(), f"{at}.uuid")
+            for at, content in contents(layout)
+            if content.uuid and at not in short_form_members(layout)
         ),
     ]
     first: dict[tuple[str, str], str] = {}

@@ -30,7 +30,14 @@ from pydantic import (
 )
 
 from ipa_partitions.layout import values
-from ipa_partitions.layout.objects import Name, Object, Path, Serial, Text
+from ipa_partitions.layout.objects import (
+    Name,
+    Object,
+    Path,
+    Serial,
+    Text,
+    Whole,
+)
 from ipa_partitions.layout.partitions import Entry
 
 # Bounds against documents made to be slow; no machine has more.
@@ -170,7 +177,7 @@ class Document(Object):
     """
     catalog_url: str | None = None
     """The image catalog that ``catalog:`` URLs are looked up in."""
-    version: Literal[1] = 1
+    version: Annotated[Literal[1], Whole] = 1
     """The version of this format."""
 
 

@@ -62,13 +62,11 @@ def _format(url: str, path: str) -> str:
     """Return the format that the URL declares: SPEC 2.6."""
     if _scheme(url) in _TREE_SCHEMES:
         return "dir"
+    if re.search(r"\.tar(\.[^./]+)?$", path):
+        return "tar"
     plain = re.sub(r"\.(gz|xz|zst|zstd)$", "", path)
-    for end, name in (
-        (".qcow2", "qcow2"),
-        (".tar", "tar"),
-        (".squashfs", "squashfs"),
-    ):
-        if plain.endswith(end):
+    for name in ("qcow2", "squashfs"):
+        if plain.endswith(f".{name}"):
             return name
     return "raw"
 

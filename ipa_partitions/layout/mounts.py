@@ -38,7 +38,7 @@ def contents(layout: model.Layout) -> Iterator[tuple[str, model.Content]]:
 def mount_problems(layout: model.Layout) -> Iterator[LayoutError]:
     """Yield what is wrong between the volumes and the images."""
     mounts: dict[str, dict[str, str]] = {i.name: {} for i in layout.images}
-    members = _short_form_members(layout)
+    members = short_form_members(layout)
     for at, content in contents(layout):
         for n, name in enumerate(content.images):
             if name not in mounts:
@@ -60,7 +60,7 @@ def mount_problems(layout: model.Layout) -> Iterator[LayoutError]:
     yield from _shared_roots(layout)
 
 
-def _short_form_members(layout: model.Layout) -> frozenset[str]:
+def short_form_members(layout: model.Layout) -> frozenset[str]:
     """Return the members of arrays that are told by their mount alone."""
     return frozenset(
         volume.at

@@ -56,6 +56,7 @@ Path = Annotated[str, AfterValidator(values.parse_path)]
 TypeGuid = Annotated[str, AfterValidator(values.parse_type_guid)]
 Words = Annotated[tuple[str, ...], AfterValidator(values.parse_mkfs_options)]
 Serial = Annotated[str, AfterValidator(values.parse_serial)]
+Whole = BeforeValidator(values.parse_whole)
 FstabOptions = Annotated[str, AfterValidator(values.parse_fstab_options)]
 
 

@@ -83,8 +83,10 @@ def _parse_layout(data: dict[str, Any]) -> model.Layout:
 
 
 def _parse_classic(data: dict[str, Any]) -> model.Layout:
+    # Ironic sends null for what instance_info does not have.
+    given = {key: each for key, each in data.items() if each is not None}
     try:
-        classic = Classic.model_validate_json(json.dumps(data))
+        classic = Classic.model_validate_json(json.dumps(given))
     except ValidationError as error:
         raise LayoutErrors(_sorted(map(_told, _flaws(error, data)))) from error
     return _checked(build_classic(classic))
@@ -200,6 +202,8 @@ def _told(flaw: _Flaw) -> LayoutError:
             message = "must be an object"
     elif flaw.kind in ("too_short", "too_long"):
         message = "must not be empty" if not flaw.value else "is too long"
+    elif flaw.kind == "json_invalid":
+        message = _lower(message)  # its value is the whole document
     elif flaw.kind != "value_error":
         message = f"{_shown(flaw, flaw.value)}: {_lower(message)}"
     return LayoutError(_path(flaw.keys), message)
@@ -224,6 +228,8 @@ def _further_problems(
     flaws: list[_Flaw], data: dict[str, Any]
 ) -> list[LayoutError]:
     """Return what ``check`` finds beside ``flaws``."""
+    if not all(flaw.keys for flaw in flaws):
+        return []  # the document as a whole cannot be read
     try:
         rest, is_same = mended(
             copy.deepcopy(data),

@@ -35,6 +35,7 @@ from ipa_partitions.layout.objects import (
     Text,
     TypeGuid,
     Wanted,
+    Whole,
     by_type,
 )
 
@@ -254,7 +255,7 @@ class Array(Content):
     """Its name, which ``raid`` of its members refers to."""
     name: Name | None = None
     """What messages and plans call it."""
-    level: Literal[0, 1, 4, 5, 6, 10]
+    level: Annotated[Literal[0, 1, 4, 5, 6, 10], Whole]
     """The RAID level."""
     spares: Annotated[int, Field(ge=0, le=64)] = 0
     """How many of the members are spares."""

@@ -56,7 +56,7 @@ _HEX = re.compile(r"[0-9a-fA-F]+")
 
 # The options of rsync that a document may give: none runs a program, reads
 # or writes a file outside of the transfer, or needs a following word.
-_RSYNC_LETTERS = frozenset("aAXHSUNOJvzrlptgoDuxcnWIkLqhiymdR0EC")
+_RSYNC_LETTERS = frozenset("aAXHSUNOJPvzrlptgoDuxcnWIkLqhiymdR0EC")
 _RSYNC_WORDS = """
     acls append archive atimes bwlimit checksum checksum-choice compress
     compress-choice compress-level contimeout cvs-exclude delay-updates
@@ -67,8 +67,13 @@ _RSYNC_WORDS = """
     links max-delete max-size min-size modify-window munge-links no-group
     no-motd no-owner no-perms no-times no-whole-file numeric-ids
     omit-dir-times one-file-system open-noatime owner partial perms
-    preallocate quiet recursive relative safe-links size-only sparse
+    preallocate progress quiet recursive relative safe-links size-only sparse
     specials stats timeout times update verbose whole-file xattrs
+"""
+# Their value is the next word where no "=" gives it.
+_RSYNC_VALUED = """
+    bwlimit checksum-choice compress-choice compress-level contimeout exclude
+    include max-delete max-size min-size modify-window timeout
 """
 
 
@@ -174,9 +179,12 @@ def parse_words(value: str) -> tuple[str, ...]:
 
 def check_rsync_flags(value: str) -> str:
     """Return rsync's flags, each known to only steer the transfer."""
-    for word in parse_words(value):
+    words = iter(parse_words(value))
+    for word in words:
         if not _is_safe_rsync_flag(word):
             raise ValueError(f"{word!r} is not an rsync flag allowed here")
+        if word[2:] in _RSYNC_VALUED.split() and not next(words, ""):
+            raise ValueError(f"{word!r} lacks its value")
     return value
 
 
@@ -184,6 +192,13 @@ def _is_safe_rsync_flag(word: str) -> bool:
     if word.startswith("--"):
         return word[2:].partition("=")[0] in _RSYNC_WORDS.split()
     return len(word) > 1 and word[0] == "-" and set(word[1:]) <= _RSYNC_LETTERS
+
+
+def parse_whole(value: object) -> int:
+    """Return an integer; to Python ``True`` and ``1.0`` equal it."""
+    if type(value) is not int:
+        raise ValueError(f"{value!r} is not a whole number")
+    return value
 
 
 def parse_hint(value: object) -> str | int | bool:
@@ -218,9 +233,13 @@ def parse_configdrive(value: object) -> str | dict[str, Any] | None:
 
 
 def parse_mkfs_options(value: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the words for mkfs, free of control characters."""
+    """Return the words for mkfs, which must name no device.
+
+    mkfs.btrfs would format every one, journals and logs can be on others.
+    """
     for word in value:
-        parse_text(word)
+        if "dev/" in parse_text(word):
+            raise ValueError(f"{word!r} names a device")
     return value
 
 

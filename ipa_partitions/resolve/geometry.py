@@ -110,8 +110,6 @@ def _sizes(
     disk: model.Disk, found: there.Disk, volumes: tuple[model.Volume, ...]
 ) -> list[int]:
     """Return the bytes of every volume. Raises ProblemError."""
-    if disk.table == model.NONE:
-        return [found.size_bytes for _ in volumes]
     budget, base_bytes = disk.budget_bytes, found.size_bytes
     if budget is not None:
         if budget > base_bytes:
@@ -120,6 +118,13 @@ def _sizes(
                 f"{mib_text(budget)} is more than {found}",
             )
         base_bytes = min(base_bytes, ceil_mib(budget))
+    if disk.table == model.NONE:
+        if base_bytes < found.size_bytes:
+            raise MachineError(
+                f"{disk.at}.size",
+                f"without a table the volume takes all of {found}",
+            )
+        return [base_bytes for _ in volumes]
     usable = floor_mib(base_bytes) - _RESERVED_BYTES[disk.table]
     kind = MachineError if budget is None else LayoutError
     try:

@@ -46,11 +46,21 @@ def block_targets(layout: model.Layout) -> frozenset[str]:
                     f" mount {image.target}",
                 )
             )
-        targets |= {
-            at
+        onto = [
+            (at, content)
             for at, content in holding
             if _deploys(layout.policy, image, content)
-        }
+        ]
+        targets |= {at for at, _ in onto}
+        errors += [
+            LayoutError(
+                f"{image.at}.deploy",
+                f"a {image.disk_format} image would replace all of {at},"
+                " whose data is to be kept",
+            )
+            for at, content in onto
+            if layout.policy == "verify" and content.keep_data
+        ]
     raise_all(errors)
     return frozenset(targets)
 

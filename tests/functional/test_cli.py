@@ -208,6 +208,29 @@ def test_deploy_tells_how_far_it_is_and_answers_json(written, loop_disk):
     assert found.stdout == "written\n"
 
 
+def test_verify_tells_every_difference_and_exits_with_3(written, loop_disk):
+    device = loop_disk(size_mib=64)
+    assert run("deploy", written(device), "--yes").returncode == 0
+    same = run("verify", written(device))
+    assert (same.returncode, same.stderr) == (0, "")
+    other = document(device)
+    other["partitions"][0]["volumes"][0]["label"] = "another"
+    other["partitions"][0]["volumes"][0]["partition_guid"] = "srv"
+    ran = run("verify", "-", "--json", stdin=json.dumps(other))
+    told = [
+        f"{device}p1 type: is linux, wanted srv",
+        f"{device}p1 label: is 'written', wanted 'another'",
+    ]
+    assert ran.returncode == 3
+    assert ran.stderr.splitlines() == told
+    assert json.loads(ran.stdout) == {"matches": False, "differences": told}
+    other["partitions_policy"] = "verify"
+    before = digest(device)
+    ran = run("deploy", "-", "--yes", stdin=json.dumps(other))
+    assert (ran.returncode, ran.stderr.splitlines()) == (3, told)
+    assert digest(device) == before
+
+
 @pytest.fixture
 def two_systems(tmp_path: Path) -> tuple[Path, ...]:
     return tuple(tiny.raw_system(tmp_path, name) for name in ("one", "two"))

@@ -139,6 +139,23 @@ def test_a_plan_writes_nothing(
     assert _digest(device) == before
 
 
+def test_differences_are_an_answer_and_not_a_failure(
+    agent: ipa.Agent, loop_disk: LoopDisk
+) -> None:
+    device = loop_disk(size_mib=64)
+    params = {"image_info": document(device)}
+
+    blank = agent.command("partitions.verify", params)
+    agent.command("partitions.deploy", params)
+    deployed = agent.command("partitions.verify", params)
+
+    assert blank["command_result"] == {
+        "matches": False,
+        "differences": [f"{device}: is without a table, wanted gpt"],
+    }
+    assert deployed["command_result"] == {"matches": True, "differences": []}
+
+
 def test_a_deployment_shows_progress_and_answers_with_boot_info(
     agent: ipa.Agent,
     loop_disk: LoopDisk,

@@ -222,8 +222,6 @@ def member(kind, **keys):
 
 
 LATER = {
-    "verify": of(partitions_policy="verify"),
-    "preserve_ephemeral": CLASSIC | {"preserve_ephemeral": True},
     "pv": of(member("pv", vg="vg"), more=[{"type": "vg", "id": "vg"}]),
     "raid": of(*[member("raid", raid="md")] * 2,
                more=[{"type": "raid", "id": "md", "level": 1}]),

@@ -80,6 +80,7 @@ def changed(*path_and_value):
     return document
 
 
+NIL_UUID = "00000000-0000-0000-0000-000000000000"
 VOLUMES = ("partitions", 0, "volumes")
 FIRST = (*VOLUMES, 0)
 IMAGE = ("images", 0)
@@ -94,6 +95,7 @@ def test_a_good_document_has_no_problem():
     # the top
     (("colour", "red"), "$.colour: unknown key"),
     (("version", 2), "$.version: 2: must be 1"),
+    (("version", True), "$.version: True is not a whole number"),
     (("partitions", []), "$.partitions: must not be empty"),
     (("partitions", None), "$.partitions: is required"),
     (("partitions_policy", "erase"),
@@ -102,6 +104,8 @@ def test_a_good_document_has_no_problem():
      "$.image_deploy_flags.rsync_flags: '-e' is not an rsync flag"),
     (("image_deploy_flags", {"rsync_flags": "--rsync-path=/x"}),
      "$.image_deploy_flags.rsync_flags: '--rsync-path=/x' is not"),
+    (("image_deploy_flags", {"rsync_flags": "-a --exclude"}),
+     "$.image_deploy_flags.rsync_flags: '--exclude' lacks its value"),
     (("deploy_data", {"kernel_params": "a\nb"}),
      "$.deploy_data.kernel_params: 'a\\nb' has a control character"),
     (("boot", {"firmware": "coreboot"}), "$.boot.firmware: 'coreboot'"),
@@ -142,6 +146,9 @@ def test_a_good_document_has_no_problem():
      f"{V0}.file_system: 'swap' cannot have the mount '/'"),
     ((*FIRST, "label", "x" * 17), f"{V0}.label: "),
     ((*FIRST, "uuid", "abc"), f"{V0}.uuid: 'abc' is not of the form"),
+    ((*FIRST, "uuid", NIL_UUID), f"{V0}.uuid: '{NIL_UUID}' is not of"),
+    ((*FIRST, "mkfs_options", ["-d", "/dev/vdb"]),
+     f"{V0}.mkfs_options: '/dev/vdb' names a device"),
     ((*FIRST, "images", ["c"]),
      f"{V0}.images[0]: there is no image 'c'; there is a, b"),
     ((*FIRST, "images", []), f"{V0}.images: must not be empty"),
@@ -149,6 +156,7 @@ def test_a_good_document_has_no_problem():
     ((*FIRST, "fstab_options", "a b"), f"{V0}.fstab_options: 'a b'"),
     ((*FIRST, "name", "a b"), f"{V0}.name: 'a b' is not a name"),
     ((*FIRST, "name", "x" * 37), f"{V0}.name: "),
+    ((*FIRST, "mount", "/" + "\U0001f600" * 19), f"{V0}.name: "),
     ((*FIRST, "encryption", {"type": "luks2"}),
      f"{V0}.encryption: needs one of key_file and tpm2"),
     ((*VOLUMES, 3, {"type": "pv", "vg": "v", "size": 1}),
@@ -165,6 +173,8 @@ def test_a_good_document_has_no_problem():
      "$.partitions[1].level: level 5 with 0 spares takes 3 members"),
     (("partitions", 1, {"type": "raid", "id": "m", "level": 2}),
      "$.partitions[1].level: 2"),
+    (("partitions", 1, {"type": "raid", "id": "m", "level": True}),
+     "$.partitions[1].level: True is not a whole number"),
     # images
     ((*IMAGE, "name", "b"), "$.images[1].name: 'b' is at $.images[0]"),
     ((*IMAGE, "name", "a-1"),
@@ -179,6 +189,8 @@ def test_a_good_document_has_no_problem():
     ((*IMAGE, "disk_format", "vmdk"), "$.images[0].disk_format: 'vmdk'"),
     ((*IMAGE, "checksum", "abc"), "$.images[0].checksum: is no sha256"),
     ((*IMAGE, "os_hash_algo", "sha256"), "$.images[0]: "),
+    ((*IMAGE, "deploy", "never"),
+     "$.images[0].deploy: 'never' leaves nothing to boot"),
     ((*IMAGE, "target", "/.."), "$.images[0].target: '/..' leads upwards"),
     ((*IMAGE, "boot", "yes"), "$.images[0].boot: 'yes'"),
 ])  # fmt: skip
@@ -272,6 +284,7 @@ def test_defaults_follow_from_what_is_written():
     ("file:///x.qcow2",            "qcow2",    "none"),
     ("file:///x.tar",              "tar",      "none"),
     ("file:///x.tar.xz",           "tar",      "xz"),
+    ("file:///x.tar.bz2",          "tar",      "none"),
     ("file:///x.squashfs",         "squashfs", "none"),
     ("rsync://h/m/p",              "dir",      "none"),
     ("rsync://h/m/p.tar.gz",       "dir",      "none"),
@@ -285,6 +298,63 @@ def test_the_url_declares_the_format(url, disk_format, compression):
     assert (image.disk_format, image.compression) == (
         disk_format, compression,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("label", ["a+b", "a.b", "ü"])
+def test_a_label_that_no_fat_can_have_is_refused(label):
+    volume = {"type": "partition", "size": 1, "label": label}
+    document = changed(*VOLUMES, 3, volume | {"file_system": "vfat"})
+    assert problems(document) == [
+        "$.partitions[0].volumes[3].label:"
+        f" {label!r} has a character that it cannot have"
+    ]
+
+
+def test_no_two_filesystems_have_one_uuid():
+    document = changed(*FIRST, "uuid", NIL_UUID.replace("0", "a"))
+    document["partitions"][0]["volumes"][1]["uuid"] = NIL_UUID.replace(
+        "0", "A"
+    )
+    assert len(problems(document)) == 1
+    assert problems(document)[0].startswith(
+        "$.partitions[0].volumes[1].uuid: "
+    )
+
+
+@pytest.mark.parametrize("flags", [
+    "", "-a -A -X --timeout 86400", "-aP --exclude '/lost found' --progress",
+])  # fmt: skip
+def test_rsync_flags_are_split_as_words(flags):
+    document = changed("image_deploy_flags", {"rsync_flags": flags})
+    assert problems(document) == []
+
+
+CLASSIC = {"urls": ["file:///secret"], "root_mb": 10}
+
+
+@pytest.mark.parametrize("key", [
+    "id", "checksum", "os_hash_algo", "os_hash_value", "disk_format",
+    "container_format", "kernel", "ramdisk", "root_gb", "swap_mb",
+    "ephemeral_mb", "ephemeral_format", "configdrive", "preserve_ephemeral",
+    "image_type", "deploy_boot_mode", "disk_label", "proxies",
+])  # fmt: skip
+def test_null_in_the_classic_form_is_as_nothing(key):
+    assert layout.parse(CLASSIC | {key: None}) == layout.parse(CLASSIC)
+
+
+DEEP: list[object] = []
+for _ in range(300):
+    DEEP = [DEEP]
+
+
+@pytest.mark.parametrize("document", [
+    {"partitions": DEEP}, CLASSIC | {"kernel": DEEP},
+    {"partitions": "\ud800"}, CLASSIC | {"kernel": "\ud800"},
+])  # fmt: skip
+def test_json_that_no_parser_takes_is_one_problem_and_shows_nothing(document):
+    (problem,) = problems(document)
+    assert problem.startswith("$: invalid JSON: ")
+    assert "secret" not in problem
 
 
 def test_names_match_exactly():

@@ -24,6 +24,7 @@ from ironic_python_agent.extensions import base
 from ipa_partitions import deploy, layout
 from ipa_partitions.boot_info import BootInfo, Element
 from ipa_partitions.errors import ActionError, MachineError, PluginError
+from ipa_partitions.extensions import command
 from ipa_partitions.progress import Progress
 from tests.unit.plans import document, planned
 
@@ -246,3 +247,10 @@ def test_boot_commands_answer_boot_info(agent, monkeypatch):
     ).wait()
     assert got == switched == INFO.to_json()
     assert calls == [("one", False), (1, True)]
+
+
+def test_a_node_without_properties_is_remembered(monkeypatch):
+    seen = []
+    monkeypatch.setattr(hardware, "cache_node", seen.append)
+    command.remember({"uuid": "u", "properties": None})
+    assert seen == [{"uuid": "u", "properties": {}, "instance_info": {}}]

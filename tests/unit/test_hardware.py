@@ -31,7 +31,8 @@ MANAGER = hardware.PartitionsHardwareManager()
 OURS = {
     "evaluate_hardware_support", "initialize", "get_version",
     "get_deploy_steps", "get_clean_steps", "get_service_steps",
-    "deploy_partitions", "apply_partitions", "collect_system_logs",
+    "deploy_partitions", "apply_partitions", "verify_partitions",
+    "collect_system_logs",
 }  # fmt: skip
 INHERITED = sorted(
     name
@@ -64,9 +65,11 @@ def test_only_steps_and_hooks_of_the_agent_are_public():
 
 
 @pytest.mark.parametrize(("kind", "names"), [
-    ("deploy",  ["deploy_partitions", "apply_partitions"]),
-    ("clean",   ["apply_partitions"]),
-    ("service", ["deploy_partitions", "apply_partitions"]),
+    ("deploy",  ["deploy_partitions", "apply_partitions",
+                 "verify_partitions"]),
+    ("clean",   ["apply_partitions", "verify_partitions"]),
+    ("service", ["deploy_partitions", "apply_partitions",
+                 "verify_partitions"]),
 ])  # fmt: skip
 def test_steps_run_only_when_asked_for(kind, names):
     steps = getattr(MANAGER, f"get_{kind}_steps")(NODE, [])

@@ -93,3 +93,16 @@ def test_a_tar_archive_starts_with_a_header_that_adds_up(
     head: bytes, is_tar: bool
 ) -> None:
     assert magic.is_tar(head) is is_tar
+
+
+@pytest.mark.parametrize(("head", "compression"), [
+    (gzip.compress(b"x"), "gzip"),
+    (b"\x28\xb5\x2f\xfd", "zstd"),
+    (b"\x50\x2a\x4d\x18\x04\0\0\0", "zstd"),   # of pzstd
+    (b"\x60\x2a\x4d\x18\x04\0\0\0", "none"),
+    (b"", "none"),
+])  # fmt: skip
+def test_the_first_bytes_tell_the_compression(
+    head: bytes, compression: str
+) -> None:
+    assert magic.compression_of(head) == compression

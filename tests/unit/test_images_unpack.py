@@ -62,6 +62,17 @@ def test_several_parts_are_one_stream(compression: str, count: int) -> None:
 
 
 @pytest.mark.parametrize("compression", PACKERS)
+@pytest.mark.parametrize("count", [4096, 10**8])
+def test_parts_of_many_pieces_are_one_stream(
+    compression: str, count: int
+) -> None:
+    pack = PACKERS[compression]
+    one, two = bytes(3_000_000), NOISE + bytes(2_000_000)
+    data = unpacked(pack(one) + pack(two), compression, count)
+    assert data == one + two
+
+
+@pytest.mark.parametrize("compression", PACKERS)
 def test_no_piece_is_large_however_much_a_byte_expands(
     compression: str,
 ) -> None:
@@ -98,10 +109,11 @@ def test_damaged_data_is_an_error(compression: str, data: bytes) -> None:
     ("xz", lzma.compress(b"x") + bytes(8)),
     ("zstd", SKIPPABLE + unsized(b"x") + SKIPPABLE),
 ])  # fmt: skip
+@pytest.mark.parametrize("count", [1, 10_000])
 def test_what_may_stand_between_parts_is_skipped(
-    compression: str, data: bytes
+    compression: str, data: bytes, count: int
 ) -> None:
-    assert unpacked(data, compression) == b"x"
+    assert unpacked(data, compression, count) == b"x"
 
 
 def test_an_xz_that_wants_all_memory_is_refused() -> None:

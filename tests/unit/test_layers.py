@@ -33,7 +33,7 @@ ROWS = (
     ("disk",),
     ("images", "boot"),
     ("layout",),
-    ("resolved", "later", "resolve", "boot_info"),
+    ("resolved", "later", "resolve", "verify", "boot_info"),
     ("plan",),
     ("actions",),
     ("deploy",),

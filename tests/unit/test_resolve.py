@@ -32,7 +32,7 @@ DIGEST = "0123456789abcdef" * 4
 GIB = 1024 * MIB
 
 
-def machine(*sizes_mib, sector_bytes=512, firmware="bios", real=False):
+def machine(*sizes_mib, sector_bytes=512, firmware="bios"):
     names = [f"/dev/vd{letter}" for letter in "abcdefgh"]
     disks = [
         Disk(
@@ -46,7 +46,7 @@ def machine(*sizes_mib, sector_bytes=512, firmware="bios", real=False):
             zip(names, sizes_mib, strict=False)
         )
     ]
-    return Machine(tuple(disks), firmware, imagined=not real)
+    return Machine(tuple(disks), firmware, imagined=True)
 
 
 def disk(*volumes, name="vda", **keys):
@@ -176,6 +176,10 @@ def test_the_loader_is_on_the_first_disk_or_those_named(boots, expected):
      "$.partitions[0].volumes[1].size: nothing remains for it"),
     (100, {"size": "200 MiB"}, [volume(1)],
      "$.partitions[0].size: 200 MiB is more than /dev/vda (100 MiB)"),
+    (100, {"size": "1 GiB", "table": "none"}, [volume("remaining")],
+     "$.partitions[0].size: 1024 MiB is more than /dev/vda (100 MiB)"),
+    (100, {"size": "50 MiB", "table": "none"}, [volume("remaining")],
+     "$.partitions[0].size: without a table the volume takes all of"),
     (3 * 1024**2, {"table": "msdos"}, [volume("remaining")],
      "$.partitions[0].table: msdos ends at 2097152 MiB"),
 ])  # fmt: skip
@@ -255,8 +259,6 @@ def test_every_missing_disk_is_told_at_once():
     (document(disk(volume(9, "/x", encryption={"type": "luks2",
                                                "tpm2": True}))),
      machine(1000), "$.partitions[0].volumes[0].encryption"),
-    (document(disk(volume(9)), policy="verify"), machine(1000, real=True),
-     "$.partitions_policy"),
     (document(disk(volume(9, "/")), images=ONE),
      machine(1000, firmware="uefi"), "$.boot.firmware"),
     (document(disk(volume(9, "/")), images=ONE, boot={"firmware": "both"}),

@@ -48,6 +48,16 @@ def test_what_is_no_url_of_an_image(url):
         url_scheme(url)
 
 
+@pytest.mark.parametrize("url", [
+    "http://u:secret/1@h/x", "http://u:secret#1@h/x", "http://u:secret℀@h/x",
+    "u:secret@h/x", "u:secret@h::m/x",
+])  # fmt: skip
+def test_no_piece_of_a_password_is_told(url):
+    with pytest.raises(ValueError) as caught:
+        url_scheme(url)
+    assert "secret" not in f"{caught.value}{public_url(url)}"
+
+
 @pytest.mark.parametrize(("url", "public"), [
     ("http://u:p@h:80/x?token=t#f",  "http://h:80/x"),
     ("https://h/x",                  "https://h/x"),

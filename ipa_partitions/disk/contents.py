@@ -1,0 +1,116 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Read what is on a disk: its table, and the filesystems in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from oslo_serialization import jsonutils
+
+from ipa_partitions.errors import CommandError
+from ipa_partitions.run import run
+
+_KINDS: dict[str, Literal["gpt", "msdos"]] = {"gpt": "gpt", "dos": "msdos"}
+
+
+@dataclass(frozen=True)
+class Filesystem:
+    """What ``blkid`` finds; all are empty where there is nothing."""
+
+    kind: str = ""
+    label: str = ""
+    uuid: str = ""
+
+
+@dataclass(frozen=True)
+class Partition:
+    """One partition; ``type_code`` is a GUID, or two digits on msdos."""
+
+    number: int
+    start_bytes: int
+    size_bytes: int
+    type_code: str
+    filesystem: Filesystem
+
+
+@dataclass(frozen=True)
+class Contents:
+    """A disk; ``table`` is ``none`` for one without, or with another's."""
+
+    device: str
+    table: Literal["gpt", "msdos", "none"]
+    partitions: tuple[Partition, ...]
+    whole: Filesystem
+
+
+def read_contents(device: str, sector_bytes: int) -> Contents:
+    """Return what is on ``device``. Nothing is written, no node needed."""
+    table = _read_table(device)
+    kind = _KINDS.get(table.get("label", ""))
+    if kind is None:
+        return Contents(device, "none", (), _read_filesystem(device))
+    return Contents(
+        device,
+        kind,
+        tuple(
+            _partition(device, row, sector_bytes)
+            for row in table.get("partitions", ())
+        ),
+        Filesystem(),
+    )
+
+
+def _read_table(device: str) -> dict[str, Any]:
+    try:
+        shown = run("sfdisk", "--json", device)
+    except CommandError as error:
+        # Its only sign; other failures are to be seen.
+        if "does not contain a recognized partition table" in str(error):
+            return {}
+        raise
+    return dict(jsonutils.loads(shown)["partitiontable"])
+
+
+def _partition(
+    device: str, row: dict[str, Any], sector_bytes: int
+) -> Partition:
+    start, size = row["start"] * sector_bytes, row["size"] * sector_bytes
+    number = row["node"].removeprefix(device).removeprefix("p")
+    return Partition(
+        number=int(number),
+        start_bytes=start,
+        size_bytes=size,
+        type_code=row["type"].upper(),
+        filesystem=_read_filesystem(
+            device, f"--offset={start}", f"--size={size}"
+        ),
+    )
+
+
+def _read_filesystem(device: str, *where: str) -> Filesystem:
+    shown = run(
+        "blkid", "--probe", "--output", "export",
+        "--match-tag", "TYPE",
+        "--match-tag", "LABEL",
+        "--match-tag", "UUID",
+        *where,
+        device,
+        ok_codes=(0, 2),  # 2: nothing was found
+    )  # fmt: skip
+    pairs = (line.partition("=") for line in shown.splitlines())
+    found = {key: value.replace("\\ ", " ") for key, _, value in pairs}
+    return Filesystem(
+        found.get("TYPE", ""), found.get("LABEL", ""), found.get("UUID", "")
+    )
