@@ -31,7 +31,11 @@ from ipa_partitions.disk.contents import Contents, read_contents
 from ipa_partitions.disk.machine import Disk, Machine
 from ipa_partitions.disk.namespace import with_private_mounts
 from ipa_partitions.disk.probe import filesystem_devices, probe
-from ipa_partitions.errors import ActionError, DifferencesError
+from ipa_partitions.errors import (
+    ActionError,
+    DifferencesError,
+    MachineError,
+)
 from ipa_partitions.layout.model import Layout
 from ipa_partitions.progress import Listener
 from ipa_partitions.resolve import resolve
@@ -212,8 +216,13 @@ def _machine(request: Request, parsed: Layout) -> Machine:
     if request.imagined:
         return Machine(request.imagined, "bios", imagined=True)
     machine = probe()
-    if request.os_install and any(
-        disk.id.type == "os_install" for disk in parsed.disks
-    ):
-        machine = replace(machine, os_install=request.os_install())
-    return machine
+    meant = [d for d in parsed.disks if d.id.type == "os_install"]
+    if not request.os_install or not meant:
+        return machine
+    try:
+        return replace(machine, os_install=request.os_install())
+    except MachineError as error:
+        present = ", ".join(map(str, machine.disks)) or "none"
+        raise MachineError(
+            f"{meant[0].at}.id", f"{error.problem}; disks present: {present}"
+        ) from error

@@ -35,6 +35,9 @@ _TYPE_OF_ROLE = {
     "bios_boot": "bios_boot",
 }
 
+# A GPT has room for as many, a little less if they are rare ones.
+_NAME_LENGTH = 36
+
 Owners = tuple[str, ...]
 
 
@@ -116,7 +119,8 @@ def _named(
         return "root"
     if mount == model.NONE:
         return fallback
-    return mount.strip("/").replace("/", "-")
+    # Nobody wrote this name, so it must not be too long for a table.
+    return mount.strip("/").replace("/", "-")[:_NAME_LENGTH]
 
 
 def _disk(at: str, disk: partitions.Disk, owners: Owners) -> model.Disk:

@@ -50,7 +50,7 @@ Budget = Annotated[
     int, BeforeValidator(exact_bytes), WithJsonSchema(_SIZE_SCHEMA)
 ]
 Name = Annotated[str, AfterValidator(values.parse_name)]
-Text = Annotated[str, AfterValidator(values.parse_text)]
+Text = Annotated[str, Field(max_length=255), AfterValidator(values.parse_text)]
 Mount = Annotated[str, AfterValidator(values.parse_mount)]
 Path = Annotated[str, AfterValidator(values.parse_path)]
 TypeGuid = Annotated[str, AfterValidator(values.parse_type_guid)]

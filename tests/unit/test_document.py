@@ -191,6 +191,7 @@ def test_a_good_document_has_no_problem():
     ((*IMAGE, "os_hash_algo", "sha256"), "$.images[0]: "),
     ((*IMAGE, "deploy", "never"),
      "$.images[0].deploy: 'never' leaves nothing to boot"),
+    ((*IMAGE, "image_name", "x" * 256), "$.images[0].image_name: 'xxx"),
     ((*IMAGE, "target", "/.."), "$.images[0].target: '/..' leads upwards"),
     ((*IMAGE, "boot", "yes"), "$.images[0].boot: 'yes'"),
 ])  # fmt: skip
@@ -363,6 +364,15 @@ def test_names_match_exactly():
         "$.images[0].name",
         f"{V0}.images[0]",
     ]
+
+
+def test_a_long_mount_makes_a_name_that_fits():
+    document = changed(*FIRST, "mount", "/srv/" + "x" * 60)
+    document["images"].pop(0)
+    for each in document["partitions"][0]["volumes"][::2]:
+        each["images"] = ["b"]
+    names = [v.name for v in layout.parse(document).disks[0].volumes]
+    assert names[0] == "srv-" + "x" * 32
 
 
 def test_the_schema_knows_every_key():
