@@ -17,8 +17,9 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from contextvars import copy_context
 from pathlib import Path
 from typing import TypeVar
@@ -57,7 +58,6 @@ def with_private_mounts(job: Callable[[], _Result]) -> _Result:
         with mounted("tmpfs", _PLACE_OPTIONS, PLACE, kind="tmpfs"):
             return job()
 
-    PLACE.mkdir(exist_ok=True)
     return _apart(alone)
 
 
@@ -70,7 +70,8 @@ def with_one_writable(tree: Path, job: Callable[[], _Result]) -> _Result:
     """
 
     def alone() -> _Result:
-        _set_attributes(Path("/"), on=_MOUNT_ATTR_RDONLY)
+        with _at_the_top():
+            _set_attributes(Path("/"), on=_MOUNT_ATTR_RDONLY)
         _set_attributes(tree, off=_MOUNT_ATTR_RDONLY)
         return job()
 
@@ -82,10 +83,12 @@ def _apart(job: Callable[[], _Result]) -> _Result:
 
     A namespace belongs to a thread: the rest of the program keeps its own.
     """
+    PLACE.mkdir(exist_ok=True)
 
     def leave() -> _Result:
         _check(_libc.unshare(_CLONE_NEWNS))
-        _check(_libc.mount(b"none", b"/", None, _MS_REC_SLAVE, None))
+        with _at_the_top():
+            _check(_libc.mount(b"none", b"/", None, _MS_REC_SLAVE, None))
         return job()
 
     pool = ThreadPoolExecutor(1)
@@ -96,6 +99,30 @@ def _apart(job: Callable[[], _Result]) -> _Result:
         # With the thread ends its hold on what was mounted; but who
         # interrupts us must not wait for the job.
         pool.shutdown(wait=running.done())
+
+
+@contextmanager
+def _at_the_top() -> Iterator[None]:
+    """Make ``/`` the top of all mounts, for this thread and this block.
+
+    It is that already, but in a chroot, where it is no mount point whose
+    attributes could be changed.
+    """
+    root, here = (os.open(path, os.O_PATH | os.O_CLOEXEC) for path in "/.")
+    try:
+        os.chdir("/")
+        # Where we are is outside of the new root then: ".." leads upwards.
+        os.chroot(PLACE)
+        while not Path().samefile(".."):
+            os.chdir("..")
+        os.chroot(".")
+        yield
+    finally:
+        os.fchdir(root)
+        os.chroot(".")
+        os.fchdir(here)
+        os.close(root)
+        os.close(here)
 
 
 def _set_attributes(top: Path, on: int = 0, off: int = 0) -> None:

@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,34 @@ def test_nobody_else_sees_what_is_mounted(filesystem):
     is_inside, outside = with_private_mounts(job)
     assert is_inside
     assert filesystem not in outside
+
+
+def test_it_works_in_a_chroot(tmp_path):
+    """Where "/" is no mount point: in a fresh root that is being tried."""
+    folder = tmp_path / "root"
+    for name in ("run", "tmp"):
+        (folder / name).mkdir(parents=True)
+    script = """
+import os, sys
+from ipa_partitions.disk import namespace
+from ipa_partitions.disk.mount import PLACE
+root, home = os.stat("/"), os.getcwd()
+os.chroot(sys.argv[1])
+
+def job():
+    made = (PLACE / "made")
+    made.mkdir()
+    return made.exists(), os.stat("/").st_ino, os.getcwd()
+
+namespace.mounted = lambda *_, **__: __import__("contextlib").nullcontext()
+os.chdir("/tmp")
+exists, inode, here = namespace.with_private_mounts(job)
+assert exists and inode == os.stat("/").st_ino != root.st_ino
+assert here == os.getcwd() == "/tmp"
+assert os.path.exists("/run/ipa-partitions/made")
+"""
+    subprocess.run([sys.executable, "-c", script, folder], check=True)
+    assert (folder / "run/ipa-partitions/made").is_dir()
 
 
 def test_what_the_job_raises_is_raised():
