@@ -171,7 +171,9 @@ def _deploy(arguments: Namespace) -> None:
     if not arguments.yes:
         _ask(request)
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+        # Whoever started us with nohup(1) meant it.
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
     with shown(sys.stderr) as listener:
         result = deploy(request, listener)
     if arguments.json:

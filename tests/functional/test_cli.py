@@ -295,6 +295,8 @@ def test_a_deployment_told_to_end_ends_and_leaves_nothing_behind(
             stdin=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # A shell that runs us in the background ignores it for us.
+            preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
         )
         assert process.stdin
         assert process.stderr
