@@ -13,7 +13,7 @@
 """Stream raw images onto a loop disk: ours, dd, and the agent's own way.
 
 Needs root, 20 GiB below --scratch, and ironic-python-agent. The server, in
-a process of its own, sends the image by sendfile(2).
+a process of its own, is written in Python, too.
 """
 
 from __future__ import annotations
