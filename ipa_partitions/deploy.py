@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from ipa_partitions import layout, plan, registry
+from ipa_partitions.actions.boot import boot_directory
 from ipa_partitions.boot_info import (
     BootDirectory,
     BootInfo,
@@ -84,7 +85,7 @@ def make_plan(request: Request) -> plan.Plan:
     """Return what ``deploy`` would do. Nothing is written.
 
     Raises LayoutErrors for a bad document, MachineErrors if this machine
-    will not do.
+    will not do, DifferencesError if its disks are not what is to be kept.
     """
     resolved = _resolved(request)
     if resolved.layout.policy == "verify" and not request.imagined:
@@ -103,7 +104,8 @@ def make_plan(request: Request) -> plan.Plan:
 def verify(request: Request) -> tuple[str, ...]:
     """Return how the disks differ from the document, whatever its policy.
 
-    Nothing is written. Raises as ``make_plan`` does.
+    Nothing is written. Raises LayoutErrors and MachineErrors as
+    ``make_plan`` does.
     """
     resolved = _resolved(request, policy="verify")
     return differences(resolved, _contents(resolved))
@@ -112,8 +114,8 @@ def verify(request: Request) -> tuple[str, ...]:
 def deploy(request: Request, listener: Listener | None = None) -> Result:
     """Do it: plan, validate, execute, and read back.
 
-    Raises LayoutErrors or MachineErrors before anything is written,
-    ActionError after.
+    Raises as ``make_plan`` does before anything is written, ActionError
+    after.
     """
     made = make_plan(request)
 
@@ -136,13 +138,13 @@ def read_back(made: plan.Plan) -> Result:
     default = resolved.bootable[resolved.default_system]
     if not resolved.installs_loader:
         return Result(default.root.uuid, None, None)
-    holder = resolved.multiboot or default.boot
-    with find([holder.device]).opened() as directory:
+    where = boot_directory(resolved)
+    with where.opened() as directory:
         info = read(directory)
     current = info.elements[info.current_element]
     if current.root_uuid != default.root.uuid:
         raise ActionError(
-            f"{holder.device}: the default boots {current.root_uuid},"
+            f"{where.device}: the default boots {current.root_uuid},"
             f" not {default.root.uuid}"
         )
     return Result(current.root_uuid, None, info)

@@ -107,7 +107,7 @@ def _disk(disk: Disk, found: Contents) -> Iterator[str]:
 
 
 def _table_text(table: str) -> str:
-    return "without a table" if table == NONE else f"{table}"
+    return "without a table" if table == NONE else table
 
 
 def _partitions(disk: Disk, found: Sequence[FoundPartition]) -> Iterator[str]:

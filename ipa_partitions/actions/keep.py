@@ -65,11 +65,8 @@ class KeepTable:
         if self.disk.partitions:
             run("partx", "--update", self.disk.device)
         for partition in self.disk.partitions:
-            wait_for_device(
-                partition.volume.device,
-                # As large as it is, which may be nearly what was wanted.
-                None,
-            )
+            # It may be less than 1 MiB off what was wanted.
+            wait_for_device(partition.volume.device, size_bytes=None)
 
 
 @dataclass(frozen=True)

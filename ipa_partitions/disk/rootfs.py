@@ -149,10 +149,6 @@ class RootFs:
         """Tell whether an ordinary file, or a link to one, is there."""
         return stat.S_ISREG(self._mode(path))
 
-    def is_directory(self, path: str) -> bool:
-        """Tell whether a directory, or a link to one, is there."""
-        return stat.S_ISDIR(self._mode(path))
-
     def exists(self, path: str) -> bool:
         """Tell whether anything but a link to nowhere is there."""
         return self._mode(path) != 0

@@ -23,6 +23,7 @@ from pathlib import Path
 import pytest
 
 from tests import loops
+from tests.servers import Server, http_server
 
 MIB = 1024**2
 
@@ -75,3 +76,10 @@ def loop_disk(tmp_path: Path) -> Iterator[Callable[..., str]]:
             where for device in made for where in loops.mount_points(device)
         ]
     assert left == [], "still mounted"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    (tmp_path / "served").mkdir()
+    with http_server(tmp_path / "served") as server:
+        yield server

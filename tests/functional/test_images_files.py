@@ -35,7 +35,7 @@ from ipa_partitions.disk.tree import mounted_tree
 from ipa_partitions.errors import CommandError, ImageError
 from ipa_partitions.images.deployers.raw import read_uuid
 from ipa_partitions.layout import model
-from tests.servers import Server, http_server, rsync_daemon
+from tests.servers import Server, rsync_daemon
 
 MIB = 1024**2
 UUID = "2abf123d-d52f-4f62-a351-7358221bc51f"
@@ -51,13 +51,6 @@ ACL = struct.pack(
 CAPABILITY = struct.pack("<5I", 0x02000001, 1 << 13, 0, 0, 0)
 
 LoopDisk = Callable[..., str]
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    (tmp_path / "served").mkdir()
-    with http_server(tmp_path / "served") as server:
-        yield server
 
 
 def run(*argv: str) -> str:

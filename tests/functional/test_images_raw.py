@@ -20,7 +20,7 @@ import lzma
 import os
 import random
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,7 +34,7 @@ from ipa_partitions.images import device
 from ipa_partitions.images.deployers import BlockTarget
 from ipa_partitions.images.deployers.raw import RAW, read_uuid
 from ipa_partitions.images.image import Image
-from tests.servers import Faults, Server, http_server
+from tests.servers import Faults, Server
 
 MIB = 1024**2
 UUID = "2abf123d-d52f-4f62-a351-7358221bc51f"
@@ -54,13 +54,6 @@ MKFS = {
 }
 
 LoopDisk = Callable[..., str]
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    (tmp_path / "served").mkdir()
-    with http_server(tmp_path / "served") as server:
-        yield server
 
 
 def run(*argv: str) -> str:
