@@ -312,5 +312,6 @@ def _state(device):
     return (
         output("sfdisk", "--dump", device),
         output("blkid", "--probe", f"{device}p2"),
-        output("debugfs", "-R", "ls -l /", f"{device}p2").split(),
+        # With -p it shows no times: two deployments are never at one.
+        output("debugfs", "-R", "ls -p /", f"{device}p2").split(),
     )
