@@ -74,6 +74,14 @@ def _parser() -> argparse.ArgumentParser:
     verify = _add(verbs, "verify", "compare the disks with a document")
     _add_file(verify)
     _add_json(verify)
+    capture = _add(verbs, "capture", "print a document of disks as they are")
+    capture.add_argument(
+        "disks",
+        metavar="DISK",
+        nargs="*",
+        help="a disk by its name, such as sda; without any, all disks",
+    )
+    _add_json(capture)
     boot = verbs.add_parser("boot", help="list the systems, or choose one")
     boot_verbs = boot.add_subparsers(required=True, metavar="VERB")
     for verb in (

@@ -206,7 +206,9 @@ def find(devices: Iterable[str]) -> BootDirectory:
 def _look(device: str) -> Iterator[BootDirectory]:
     # What cannot be mounted holds nothing that could be read or switched.
     with suppress(CommandError), mounted(device, _options(device)) as root:
-        for path in ("/", "/boot"):
+        # Of a root that is a btrfs subvolume it is one step further down.
+        inside = (f"/{each.name}/boot" for each in sorted(root.iterdir()))
+        for path in ("/", "/boot", *inside):
             if RootFs(root).is_file(f"{path}/{NAME}"):
                 yield BootDirectory(device, path)
                 return

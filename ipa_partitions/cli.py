@@ -196,6 +196,12 @@ def _verify(arguments: Namespace) -> None:
         raise DifferencesError(found)
 
 
+def _capture(arguments: Namespace) -> None:
+    from ipa_partitions.deploy import capture
+
+    _print_json(capture(arguments.disks))
+
+
 def _ask(request: Request) -> None:
     from ipa_partitions.deploy import make_plan
     from ipa_partitions.show.as_text import plan_text
@@ -234,6 +240,7 @@ _VERBS: Mapping[str, Callable[[Namespace], None]] = {
     "plan": _plan,
     "deploy": _deploy,
     "verify": _verify,
+    "capture": _capture,
     "boot list": _boot_list,
     "boot set": _boot_set,
 }

@@ -15,7 +15,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -28,20 +28,24 @@ from ipa_partitions.boot_info import (
     read,
     switch,
 )
-from ipa_partitions.disk.contents import Contents, read_contents
+from ipa_partitions.capture import capture as captured
+from ipa_partitions.disk.inventory import Inventory, read_inventory
 from ipa_partitions.disk.machine import Disk, Machine
+from ipa_partitions.disk.match import NoSingleDiskError, by_name
 from ipa_partitions.disk.namespace import with_private_mounts
 from ipa_partitions.disk.probe import filesystem_devices, probe
+from ipa_partitions.disk.stop import stopped_afterwards
 from ipa_partitions.errors import (
     ActionError,
     DifferencesError,
     MachineError,
 )
 from ipa_partitions.layout.model import Layout
+from ipa_partitions.layout.values import parse_device_name
 from ipa_partitions.progress import Listener
 from ipa_partitions.resolve import resolve
 from ipa_partitions.resolved import ResolvedLayout
-from ipa_partitions.verify import differences, with_kept_uuids
+from ipa_partitions.verify import differences, with_kept_ids
 
 
 @dataclass(frozen=True)
@@ -89,11 +93,11 @@ def make_plan(request: Request) -> plan.Plan:
     """
     resolved = _resolved(request)
     if resolved.layout.policy == "verify" and not request.imagined:
-        contents = _contents(resolved)
-        found = differences(resolved, contents)
+        there = with_private_mounts(lambda: _inventory(resolved))
+        found = differences(resolved, there)
         if found:
             raise DifferencesError(found)
-        resolved = with_kept_uuids(resolved, contents)
+        resolved = with_kept_ids(resolved, there)
     made = plan.make_plan(resolved)
     if request.deploy_images:
         return made
@@ -108,7 +112,34 @@ def verify(request: Request) -> tuple[str, ...]:
     ``make_plan`` does.
     """
     resolved = _resolved(request, policy="verify")
-    return differences(resolved, _contents(resolved))
+    there = with_private_mounts(lambda: _inventory(resolved))
+    return differences(resolved, there)
+
+
+def capture(names: Sequence[str] = ()) -> dict[str, Any]:
+    """Return a document that describes the disks ``names``, or all.
+
+    Nothing is written. Raises MachineErrors for a disk that is not there,
+    and for what a document cannot say.
+    """
+    disks = _disks(names, probe())
+    found = with_private_mounts(
+        lambda: read_inventory(
+            {disk.device: disk.sector_bytes for disk in disks}, {}, {}
+        )
+    )
+    return captured(found)
+
+
+def _disks(names: Sequence[str], machine: Machine) -> tuple[Disk, ...]:
+    if not names:
+        return tuple(disk for disk in machine.disks if not disk.is_loop)
+    try:
+        return tuple(
+            by_name(machine, parse_device_name(name)) for name in names
+        )
+    except (NoSingleDiskError, ValueError) as error:
+        raise MachineError("disks", str(error)) from error
 
 
 def deploy(request: Request, listener: Listener | None = None) -> Result:
@@ -119,10 +150,14 @@ def deploy(request: Request, listener: Listener | None = None) -> Result:
     """
     made = make_plan(request)
 
+    devices = [disk.device for disk in made.resolved.disks]
+    keeps = made.resolved.layout.policy == "verify"
+
     def job() -> Result:
         made.validate()
-        made.execute(listener)
-        return read_back(made)
+        with stopped_afterwards(devices, keeps):
+            made.execute(listener)
+            return read_back(made)
 
     return with_private_mounts(job)
 
@@ -207,11 +242,21 @@ def _resolved(
     )
 
 
-def _contents(resolved: ResolvedLayout) -> dict[str, Contents]:
-    return {
-        disk.device: read_contents(disk.device, disk.sector_bytes)
-        for disk in resolved.disks
-    }
+def _inventory(resolved: ResolvedLayout) -> Inventory:
+    cached = {each.spec.device: each.spec.backing for each in resolved.bcaches}
+    return read_inventory(
+        {disk.device: disk.sector_bytes for disk in resolved.disks},
+        {
+            member: array.spec.device
+            for array in resolved.arrays
+            for member in (*array.spec.members, *array.spec.spares)
+        },
+        {
+            cached.get(each.home, each.home): each.luks
+            for each in resolved.volumes
+            if each.luks
+        },
+    )
 
 
 def _machine(request: Request, parsed: Layout) -> Machine:

@@ -20,10 +20,7 @@ from ipa_partitions import registry
 from ipa_partitions.disk.machine import Machine
 from ipa_partitions.errors import MachineError
 from ipa_partitions.layout import model
-from ipa_partitions.layout.mounts import contents
 from ipa_partitions.urls import url_scheme
-
-_ROLES = ("pv", "raid", "bcache_backing", "bcache_cache")
 
 
 def refusals(layout: model.Layout, machine: Machine) -> Iterator[MachineError]:
@@ -35,13 +32,6 @@ def refusals(layout: model.Layout, machine: Machine) -> Iterator[MachineError]:
 def _unsupported(
     layout: model.Layout, machine: Machine
 ) -> Iterator[tuple[str, str]]:
-    for disk in layout.disks:
-        for volume in disk.volumes:
-            if volume.role in _ROLES:
-                yield volume.at, f"a volume of type {volume.role}"
-    for at, content in contents(layout):
-        if content.encryption:
-            yield f"{at}.encryption", "encryption"
     yield from _unsupported_boot(layout, machine)
     for image in layout.images:
         yield from _unsupported_image(layout, image)

@@ -62,10 +62,16 @@ _MAX_THREADS = 16
 class Phase(IntEnum):
     """When an action runs."""
 
+    STOP = 5
     CLEAR = 10
     PARTITION = 20
-    VOLUME = 30
+    ARRAY = 30
+    GROUP = 32
+    VOLUME = 34
+    WIPE = 36
+    ENCRYPT = 38
     FORMAT = 40
+    SUBVOLUME = 45
     IMAGE = 50
     CONFIGURE = 60
     BOOT = 70

@@ -19,11 +19,14 @@ them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ipa_partitions import registry
+from ipa_partitions.disk import bcache, luks, lvm, md
 from ipa_partitions.disk.size import Size
+from ipa_partitions.disk.tree import Mount
 from ipa_partitions.layout import model
 from ipa_partitions.layout.mounts import holder
 from ipa_partitions.layout.values import TYPE_GUIDS
@@ -50,7 +53,9 @@ class Volume:
 
     ``uuid`` is that of the filesystem, empty for file system ``none``.
     ``block_image`` says that an image brings the filesystem, so that none
-    is made before.
+    is made before. Where it is encrypted, ``device`` is the open ``luks``,
+    whose own device has ``size_bytes``. With ``subvolume`` it is no more
+    than a view of that part of a btrfs filesystem.
     """
 
     at: str
@@ -61,6 +66,41 @@ class Volume:
     uuid: str
     is_new: bool = True
     block_image: bool = False
+    luks: luks.Luks | None = None
+    subvolume: str = ""
+
+    @property
+    def home(self) -> str:
+        """The device that holds it, encrypted or not."""
+        return self.luks.device if self.luks else self.device
+
+    @property
+    def inner_bytes(self) -> int:
+        """The size of ``device``."""
+        return self.size_bytes - (luks.HEADER_BYTES if self.luks else 0)
+
+    @property
+    def mount_options(self) -> tuple[str, ...]:
+        """What it takes to mount it and no other part of its filesystem."""
+        return (f"subvol={self.subvolume}",) if self.subvolume else ()
+
+    @property
+    def place(self) -> Mount:
+        """Its place in the tree of an image."""
+        return Mount(self.device, self.content.mount, self.mount_options)
+
+    def views(self) -> Iterator[Volume]:
+        """Yield it for every place in a tree that it has."""
+        content = self.content
+        if content.mount != model.NONE:
+            yield replace(self, content=replace(content, subvolumes=()))
+        for each in content.subvolumes:
+            if each.mount != model.NONE:
+                yield replace(
+                    self,
+                    subvolume=each.name,
+                    content=replace(content, mount=each.mount, subvolumes=()),
+                )
 
 
 @dataclass(frozen=True)
@@ -100,6 +140,45 @@ class Disk:
         if self.whole:
             return (self.whole,)
         return tuple(partition.volume for partition in self.partitions)
+
+
+@dataclass(frozen=True)
+class Array:
+    """An MD array; ``volume`` is None for a member of the group ``vg``."""
+
+    at: str
+    spec: md.Array
+    size_bytes: int
+    vg: str | None
+    volume: Volume | None
+
+
+@dataclass(frozen=True)
+class LogicalVolume:
+    """A volume of a group; a thin pool's holds nothing."""
+
+    spec: lvm.Wanted
+    volume: Volume
+
+
+@dataclass(frozen=True)
+class Group:
+    """An LVM volume group, ``pvs`` in their order in the document."""
+
+    at: str
+    name: str
+    pvs: tuple[str, ...]
+    size_bytes: int
+    volumes: tuple[LogicalVolume, ...]
+
+
+@dataclass(frozen=True)
+class Bcache:
+    """A bcache set."""
+
+    at: str
+    spec: bcache.Set
+    volume: Volume
 
 
 @dataclass(frozen=True)
@@ -154,11 +233,59 @@ class ResolvedLayout:
     layout: model.Layout
     firmware: Literal["bios", "uefi", "both"]
     disks: tuple[Disk, ...]
+    arrays: tuple[Array, ...]
+    groups: tuple[Group, ...]
+    bcaches: tuple[Bcache, ...]
     systems: tuple[System, ...]
     multiboot: Volume | None
     default_system: int
     seed: str
     warnings: tuple[str, ...] = ()
+
+    def changed(self, change: Callable[[Volume], Volume]) -> ResolvedLayout:
+        """Return the layout with every volume as ``change`` makes it."""
+
+        def changed_disk(disk: Disk) -> Disk:
+            return replace(
+                disk,
+                whole=disk.whole and change(disk.whole),
+                partitions=tuple(
+                    replace(p, volume=change(p.volume))
+                    for p in disk.partitions
+                ),
+            )
+
+        def changed_group(group: Group) -> Group:
+            return replace(
+                group,
+                volumes=tuple(
+                    replace(lv, volume=change(lv.volume))
+                    for lv in group.volumes
+                ),
+            )
+
+        return replace(
+            self,
+            disks=tuple(map(changed_disk, self.disks)),
+            arrays=tuple(
+                replace(array, volume=array.volume and change(array.volume))
+                for array in self.arrays
+            ),
+            groups=tuple(map(changed_group, self.groups)),
+            bcaches=tuple(
+                replace(each, volume=change(each.volume))
+                for each in self.bcaches
+            ),
+            systems=tuple(
+                replace(
+                    system,
+                    mounts=tuple(map(change, system.mounts)),
+                    swaps=tuple(map(change, system.swaps)),
+                )
+                for system in self.systems
+            ),
+            multiboot=self.multiboot and change(self.multiboot),
+        )
 
     @property
     def bootable(self) -> tuple[System, ...]:
@@ -172,8 +299,13 @@ class ResolvedLayout:
 
     @property
     def volumes(self) -> tuple[Volume, ...]:
-        """Every volume that may hold a filesystem, in disk order."""
-        return tuple(volume for disk in self.disks for volume in disk.volumes)
+        """Every volume that may hold a filesystem, the disks' first."""
+        return (
+            *(volume for disk in self.disks for volume in disk.volumes),
+            *(array.volume for array in self.arrays if array.volume),
+            *(bcache.volume for bcache in self.bcaches),
+            *(lv.volume for group in self.groups for lv in group.volumes),
+        )
 
     @property
     def installs_loader(self) -> bool:

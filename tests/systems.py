@@ -14,26 +14,24 @@
 """Two really different operating systems to deploy, built once and kept.
 
 Debian 12 as an ext4 filesystem (``raw``, and the same compressed), Debian 13
-as a tar archive. Neither lets anybody in: a system that is up prints what it
-sees of itself on the first serial port, which is what the tests read, and
-powers off when its kernel command line asks for it.
+as a tar archive, with all it takes to have its root on LVM, arrays, btrfs or
+LUKS. Neither lets anybody in: a system that is up prints what it sees of
+itself on the first serial port, which is what the tests read, and powers off
+when its kernel command line asks for it.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-CACHE = Path(
-    os.environ.get(
-        "IPA_PARTITIONS_CACHE", Path(__file__).parent.parent / ".cache"
-    )
-)
+from tests.kept import kept
+
+RECIPE = Path(__file__)
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
@@ -50,8 +48,24 @@ PACKAGES = (
     "e2fsprogs",
 )
 
+# Each puts into the initrd what it takes to find a root of its kind.
+STORAGE = (
+    "btrfs-progs",
+    "cryptsetup-initramfs",
+    "lvm2",
+    "mdadm",
+    "systemd-cryptsetup",
+    # To have the TPM open a volume; systemd loads them if they are there.
+    "libtss2-esys-3.0.2-0t64",
+    "libtss2-mu-4.0.1-0t64",
+    "libtss2-rc0t64",
+    "libtss2-tcti-device0t64",
+)
+
 # An initrd of 60 drivers is a fraction of one of 600, to read and to unpack.
-DRIVERS = "virtio_pci virtio_blk ext4 xfs btrfs ahci sd_mod"
+DRIVERS = (
+    "virtio_pci virtio_blk ext4 xfs btrfs ahci sd_mod dm_mod dm_crypt raid1"
+)
 
 UP = "IPA-PARTITIONS-UP"
 POWER_OFF = "ipa-partitions.poweroff"
@@ -75,15 +89,18 @@ WantedBy=multi-user.target
     "usr/local/sbin/tell": f"""#!/bin/sh
 # One line of JSON: which system this is, and what it mounted and swaps to.
 . /etc/os-release
-mounts=$(findmnt --real --json --list --output TARGET,FSTYPE,UUID,SIZE --bytes)
+mounts=$(findmnt --real --json --list --bytes \\
+    --output TARGET,SOURCE,FSTYPE,UUID,SIZE)
 swaps=$(tail -n +2 /proc/swaps | while read -r device rest; do
     blkid --probe --match-tag UUID --output value "$device"
 done)
 line=$(printf '%s {{"id": "%s", "version": "%s", "kernel": "%s",
- "swaps": "%s", "failed": "%s", "cmdline": "%s", "findmnt": %s}}' \\
+ "swaps": "%s", "failed": "%s", "cmdline": "%s", "mdstat": "%s",
+ "findmnt": %s}}' \\
     {UP} "$ID" "$VERSION_ID" "$(uname -r)" "$(echo $swaps)" \\
     "$(systemctl list-units --failed --plain --no-legend | tr -d '"')" \\
-    "$(cat /proc/cmdline)" "$mounts" | tr '\\n' ' ')
+    "$(cat /proc/cmdline)" "$(cat /proc/mdstat 2> /dev/null)" \\
+    "$mounts" | tr '\\n' ' ')
 printf '\\n%s\\n' "$line" > /dev/ttyS0
 if grep -q -w {POWER_OFF} /proc/cmdline; then
     systemctl poweroff --no-block
@@ -118,11 +135,6 @@ class SystemImage:
     path: Path
 
     @property
-    def kernel(self) -> Path:
-        """Its kernel, as a file of its own."""
-        return self.path.parent / "vmlinuz"
-
-    @property
     def sha256(self) -> str:
         """The digest of the file."""
         with self.path.open("rb") as file:
@@ -131,7 +143,7 @@ class SystemImage:
 
 def debian_12(compression: str = "zst") -> SystemImage:
     """Return Debian 12 as a filesystem, compressed or not (``""``)."""
-    folder = _built("bookworm", _make_raw)
+    folder = kept("systems/bookworm", RECIPE, _make_raw)
     suffix = f".{compression}" if compression else ""
     return SystemImage(
         "debian-12", "12", "raw", folder / f"debian-12.raw{suffix}"
@@ -140,32 +152,13 @@ def debian_12(compression: str = "zst") -> SystemImage:
 
 def debian_13() -> SystemImage:
     """Return Debian 13 as a tar archive."""
-    folder = _built("trixie", _make_tar)
+    folder = kept("systems/trixie", RECIPE, _make_tar)
     return SystemImage("debian-13", "13", "tar", folder / "debian-13.tar.zst")
 
 
-def _built(suite: str, make: object) -> Path:
-    recipe = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
-    folder = CACHE / "systems" / f"{suite}-{recipe}"
-    if folder.exists():
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    for old in folder.parent.glob(f"{suite}-*"):
-        shutil.rmtree(old)
-    assert callable(make)
-    # Beside its place, so that a build that was broken off is none.
-    fresh = Path(tempfile.mkdtemp(prefix=".building-", dir=folder.parent))
-    try:
-        make(suite, fresh)
-        fresh.rename(folder)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-    return folder
-
-
-def _make_raw(suite: str, folder: Path) -> None:
+def _make_raw(folder: Path) -> None:
     tree = folder / "tree"
-    _bootstrap(suite, tree)
+    _bootstrap("bookworm", PACKAGES, tree)
     image = folder / "debian-12.raw"
     _run("truncate", "--size", RAW_SIZE, str(image))
     _run("mke2fs", "-q", "-t", "ext4", "-d", str(tree), str(image))
@@ -173,21 +166,21 @@ def _make_raw(suite: str, folder: Path) -> None:
     _run("zstd", "-q", "-3", "-T0", "--keep", str(image))
 
 
-def _make_tar(suite: str, folder: Path) -> None:
-    _bootstrap(suite, folder / "debian-13.tar.zst")
+def _make_tar(folder: Path) -> None:
+    packages = (*PACKAGES, *STORAGE)
+    _bootstrap("trixie", packages, folder / "debian-13.tar.zst")
 
 
-def _bootstrap(suite: str, target: Path) -> None:
+def _bootstrap(suite: str, packages: tuple[str, ...], target: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         overlay = Path(scratch)
         _write_overlay(overlay)
         _run(
             "mmdebstrap", "--mode=root", "--variant=minbase", "--quiet",
-            f"--include={','.join(PACKAGES)}",
+            f"--include={','.join(packages)}",
             *(f"--dpkgopt=path-exclude=/usr/share/{u}/*" for u in USELESS),
             f"--essential-hook=sync-in {overlay} /",
             "--customize-hook=rm -rf $1/var/cache/debconf $1/var/log/*",
-            f"--customize-hook=cp $1/boot/vmlinuz-* {target.parent}/vmlinuz",
             suite, str(target),
             *_sources(suite),
         )  # fmt: skip

@@ -33,10 +33,11 @@ from ipa_partitions.disk.tree import mounted_tree
 from ipa_partitions.layout import model
 from ipa_partitions.plan import Phase
 from ipa_partitions.resolved import ResolvedLayout, System, Volume
+from ipa_partitions.stack import base_of, grub_modules, root_words
 
 # What is read of a system lies on these, if they are volumes of their own.
 _READ_MOUNTS = ("/", "/boot", "/usr")
-# Those that GRUB can write a saved entry to.
+# Those that GRUB can write a saved entry to, on a plain partition.
 _WRITABLE_BY_GRUB = ("ext2", "ext3", "ext4")
 
 
@@ -45,8 +46,13 @@ def boot_directory(resolved: ResolvedLayout) -> BootDirectory:
     if resolved.multiboot:
         return BootDirectory(resolved.multiboot.device, "/")
     boot = resolved.bootable[0].boot
-    is_root = boot.content.mount == "/"
-    return BootDirectory(boot.device, "/boot" if is_root else "/")
+    path = "/boot" if boot.content.mount == "/" else ""
+    return BootDirectory(boot.device, _on_device(boot, path) or "/")
+
+
+def _on_device(volume: Volume, path: str) -> str:
+    """Return where ``path`` of ``volume`` is for who mounts all of it."""
+    return f"/{volume.subvolume}{path}" if volume.subvolume else path
 
 
 def boot_name(root: RootFs, system: System) -> str:
@@ -58,13 +64,22 @@ def boot_name(root: RootFs, system: System) -> str:
 @contextmanager
 def mounted_system(system: System) -> Iterator[RootFs]:
     """Mount what has to be read of ``system``, and yield its root."""
-    mounts = [(v.device, v.content.mount) for v in _read(system)]
-    with mounted_tree(mounts, READ_ONLY) as where:
+    places = [volume.place for volume in _read(system)]
+    with mounted_tree(places, READ_ONLY) as where:
         yield RootFs(where)
 
 
 def _read(system: System) -> tuple[Volume, ...]:
     return tuple(v for v in system.mounts if v.content.mount in _READ_MOUNTS)
+
+
+def _is_writable_by_grub(resolved: ResolvedLayout, volume: Volume) -> bool:
+    base = base_of(resolved, volume)
+    return (
+        volume.content.file_system in _WRITABLE_BY_GRUB
+        and not base.group
+        and not base.arrays
+    )
 
 
 @dataclass(frozen=True)
@@ -76,12 +91,14 @@ class InstallBootLoader:
     """
 
     systems: tuple[System, ...]
+    root_words: tuple[tuple[str, ...], ...]
     disks: tuple[str, ...]
     directory: BootDirectory
     saves: bool
     default: int
     boot: model.Boot
     kernel_params: str
+    modules: tuple[str, ...]
     phase: ClassVar[Phase] = Phase.BOOT
 
     @classmethod
@@ -93,12 +110,17 @@ class InstallBootLoader:
         return [
             cls(
                 resolved.bootable,
+                tuple(
+                    tuple(root_words(resolved, system.root))
+                    for system in resolved.bootable
+                ),
                 tuple(disk.device for disk in resolved.boot_disks),
                 boot_directory(resolved),
-                volume.content.file_system in _WRITABLE_BY_GRUB,
+                _is_writable_by_grub(resolved, volume),
                 resolved.default_system,
                 resolved.layout.boot,
                 resolved.layout.kernel_params,
+                tuple(grub_modules(resolved)),
             )
         ]
 
@@ -137,16 +159,17 @@ class InstallBootLoader:
         """Read the systems, then install."""
         serial = self.boot.serial
         menu = Menu(
-            tuple(self._entry(system) for system in self.systems),
+            tuple(map(self._entry, self.systems, self.root_words)),
             self.default,
             self.boot.timeout_s,
             Serial.parse(serial) if serial else None,
             self.saves,
+            self.modules,
         )
         with self.directory.opened(writable=True) as directory:
             self._loader.install(directory, self.disks, menu)
 
-    def _entry(self, system: System) -> MenuEntry:
+    def _entry(self, system: System, root_words: tuple[str, ...]) -> MenuEntry:
         read = {volume.content.mount: volume for volume in _read(system)}
         with mounted_system(system) as root:
             kernel = find_kernels(root, system.image.name, [*read])[0]
@@ -155,11 +178,12 @@ class InstallBootLoader:
             system.image.name,
             title,
             read[kernel.mount].uuid,
-            kernel.path,
-            kernel.initrds,
+            _on_device(read[kernel.mount], kernel.path),
+            tuple(_on_device(read[kernel.mount], i) for i in kernel.initrds),
             (
                 f"root=UUID={system.root.uuid}",
                 "ro",
+                *root_words,
                 *kernel.words,
                 *kernel_words(self.kernel_params),
             ),

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from ipa_partitions.disk.clear import clear
-from ipa_partitions.disk.probe import busy, probe
+from ipa_partitions.disk.holders import uses
+from ipa_partitions.disk.probe import is_read_only, is_there
 from ipa_partitions.disk.size import mib_text
 from ipa_partitions.errors import MachineError
 from ipa_partitions.plan import Phase
@@ -63,12 +64,9 @@ class ClearDisk:
 
 def refuse_unless_free(at: str, device: str, size_bytes: int) -> None:
     """Raise MachineError unless nothing uses the disk and it is writable."""
-    found = [disk for disk in probe().disks if disk.device == device]
-    if not found or found[0].size_bytes != size_bytes:
+    if not is_there(device, size_bytes):
         raise MachineError(at, f"{device} is not as it was")
-    if found[0].read_only:
+    if is_read_only(device):
         raise MachineError(at, f"{device} is read-only")
-    if found[0].in_use:
-        raise MachineError(at, "; ".join(found[0].in_use))
-    if busy(device):
-        raise MachineError(at, f"{device} is in use")
+    if found := uses(device):
+        raise MachineError(at, "; ".join(found))

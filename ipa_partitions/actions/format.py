@@ -54,18 +54,18 @@ class MakeFilesystem:
         label = f" {volume.content.label!r}" if volume.content.label else ""
         return (
             f"make {volume.content.file_system}{label} on {volume.device},"
-            f" {mib_text(volume.size_bytes)}, UUID {volume.uuid}"
+            f" {mib_text(volume.inner_bytes)}, UUID {volume.uuid}"
         )
 
     def validate(self) -> None:
         """Raise MachineError for a volume too small or a missing mkfs."""
         filesystem = known()[self.volume.content.file_system]
-        if self.volume.size_bytes < filesystem.min_bytes:
+        if self.volume.inner_bytes < filesystem.min_bytes:
             raise MachineError(
                 self.volume.at,
                 f"{self.volume.content.file_system} needs"
                 f" {mib_text(filesystem.min_bytes)}, the volume has"
-                f" {mib_text(self.volume.size_bytes)}",
+                f" {mib_text(self.volume.inner_bytes)}",
             )
         for tool in filesystem.tools:
             if not shutil.which(tool):

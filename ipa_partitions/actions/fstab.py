@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from ipa_partitions.disk import filesystem
-from ipa_partitions.disk.mount import mounted
+from ipa_partitions.disk.mount import UNTRUSTED, mounted
 from ipa_partitions.disk.rootfs import RootFs
 from ipa_partitions.plan import Phase
 from ipa_partitions.resolved import ResolvedLayout, System, Volume
@@ -84,7 +84,7 @@ def _line(volume: Volume, mount: str) -> FstabLine:
         volume.uuid,
         mount,
         content.file_system,
-        content.fstab_options,
+        ",".join((content.fstab_options, *volume.mount_options)),
         (1 if mount == "/" else 2) if kind.fsck_pass else 0,
         content.fstab_enabled,
     )
@@ -130,7 +130,8 @@ class WriteFstab:
             is_root = volume.content.mount == "/"
             if not (directories or is_root):
                 continue
-            with mounted(volume.device) as where:
+            options = ",".join((UNTRUSTED, *volume.mount_options))
+            with mounted(volume.device, options) as where:
                 root = RootFs(where)
                 for directory in directories:
                     root.make_directory(directory)

@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterable
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from typing import ClassVar, Self
 
 from ipa_partitions import resolved
 from ipa_partitions.disk import filesystem
+from ipa_partitions.disk.mount import PLACE
 from ipa_partitions.disk.namespace import with_one_writable
 from ipa_partitions.disk.rootfs import RootFs
 from ipa_partitions.disk.tree import mounted_tree
@@ -92,7 +94,8 @@ class DeployImage:
             deployer.validate(image, self._block_target)
         else:
             # Nothing else is in the volumes yet.
-            free_bytes = sum(v.size_bytes for v in self.system.mounts)
+            sizes = {v.device: v.inner_bytes for v in self.system.mounts}
+            free_bytes = sum(sizes.values())
             root = Path(self.system.image.target)
             deployer.validate(
                 image, FileTarget(root, free_bytes, self.rsync_flags)
@@ -111,17 +114,26 @@ class DeployImage:
             if deployer.kind == "block":
                 deployer.execute(image, self._block_target)
             else:
-                with mounted_tree(self._mounts) as root:
-                    target = self._file_target(root)
+                places = [volume.place for volume in self.system.mounts]
+                with (
+                    mounted_tree(places) as root,
+                    tempfile.TemporaryDirectory(dir=PLACE) as spare,
+                ):
+                    target = self._file_target(root, Path(spare))
                     with_one_writable(
                         root, lambda: deployer.execute(image, target)
                     )
 
-    def _file_target(self, root: Path) -> FileTarget:
-        where = RootFs(root).make_directory(self.system.image.target)
-        space = os.statvfs(where)
-        free_bytes = space.f_bavail * space.f_frsize
-        return FileTarget(where, free_bytes, self.rsync_flags)
+    def _file_target(self, root: Path, spare: Path) -> FileTarget:
+        tree = RootFs(root)
+        where = tree.make_directory(self.system.image.target)
+        roomy = max(
+            (tree.make_directory(v.content.mount) for v in self.system.mounts),
+            key=_free_bytes,
+        )
+        return FileTarget(
+            where, _free_bytes(where), self.rsync_flags, roomy, spare
+        )
 
     @property
     def _image(self) -> Image:
@@ -138,16 +150,12 @@ class DeployImage:
         )
 
     @property
-    def _mounts(self) -> tuple[tuple[str, str], ...]:
-        return tuple((v.device, v.content.mount) for v in self.system.mounts)
-
-    @property
     def _block_target(self) -> BlockTarget:
         volume = self.system.target
         is_whole_disk = self.system.image.type == "whole-disk"
         return BlockTarget(
             volume.device,
-            volume.size_bytes,
+            volume.inner_bytes,
             "none" if is_whole_disk else volume.content.file_system,
             volume.uuid,
             volume.content.label,
@@ -160,6 +168,11 @@ class DeployImage:
         kind = filesystem.known()[name]
         steps = (kind.check, kind.new_uuid, kind.new_label, kind.grow)
         return [argv[0] for argv in steps if argv]
+
+
+def _free_bytes(directory: Path) -> int:
+    space = os.statvfs(directory)
+    return space.f_bavail * space.f_frsize
 
 
 def _waits(system: resolved.System) -> bool:

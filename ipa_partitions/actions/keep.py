@@ -19,12 +19,12 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from ipa_partitions.actions.clear import refuse_unless_free
+from ipa_partitions.disk import partitions
 from ipa_partitions.disk.probe import wait_for_device
 from ipa_partitions.disk.size import mib_text
 from ipa_partitions.disk.table import wipe
 from ipa_partitions.plan import Phase
 from ipa_partitions.resolved import Disk, ResolvedLayout, Volume
-from ipa_partitions.run import run
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class KeepTable:
     def execute(self) -> None:
         """Write nothing: only see to it that the kernel knows the table."""
         if self.disk.partitions:
-            run("partx", "--update", self.disk.device)
+            partitions.update(self.disk.device)
         for partition in self.disk.partitions:
             # It may be less than 1 MiB off what was wanted.
             wait_for_device(partition.volume.device, size_bytes=None)
@@ -74,13 +74,13 @@ class WipeVolume:
     """Make one volume forget what was in it."""
 
     volume: Volume
-    phase: ClassVar[Phase] = Phase.PARTITION
+    phase: ClassVar[Phase] = Phase.WIPE
     tools: ClassVar[tuple[str, ...]] = ("wipefs",)
 
     @property
     def devices(self) -> frozenset[str]:
         """The volume."""
-        return frozenset({self.volume.device})
+        return frozenset({self.volume.home})
 
     @classmethod
     def plan(cls, resolved: ResolvedLayout) -> Iterator[Self]:
@@ -91,7 +91,7 @@ class WipeVolume:
     def __str__(self) -> str:
         """Tell what is lost."""
         return (
-            f"wipe {self.volume.device}, {self.volume.name},"
+            f"wipe {self.volume.home}, {self.volume.name},"
             f" {mib_text(self.volume.size_bytes)}"
         )
 
@@ -100,4 +100,4 @@ class WipeVolume:
 
     def execute(self) -> None:
         """Wipe it."""
-        wipe(self.volume.device)
+        wipe(self.volume.home)

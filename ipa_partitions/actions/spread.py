@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import ClassVar, Self
 
-from ipa_partitions.disk.mount import mounted
+from ipa_partitions.disk.mount import UNTRUSTED, mounted
 from ipa_partitions.disk.rootfs import RootFs
 from ipa_partitions.images.device import unmountable_on_failure
 from ipa_partitions.plan import Phase
@@ -77,7 +77,8 @@ class SpreadImage:
             for each in reversed(self.below):
                 inside = PurePosixPath(each.content.mount).relative_to(top)
                 source = RootFs(root).make_directory(f"/{inside}")
-                with mounted(each.device) as directory:
+                options = ",".join((UNTRUSTED, *each.mount_options))
+                with mounted(each.device, options) as directory:
                     _move_contents(source, directory)
 
 

@@ -30,6 +30,7 @@ MODULES = (
     "search", "search_fs_uuid", "linux", "loadenv", "test", "serial",
     "terminal", "configfile", "echo", "ls", "cat", "minicmd", "reboot",
     "halt", "chain",
+    "diskfilter", "lvm", "mdraid09", "mdraid1x", "raid5rec", "raid6rec",
 )  # fmt: skip
 
 
@@ -66,6 +67,7 @@ class Menu:
     """The entries, the index of the default one, how and where it shows.
 
     ``saves``: GRUB can write to the filesystem that holds the menu.
+    ``modules`` are what it takes to see the filesystems of the entries.
     """
 
     entries: tuple[MenuEntry, ...]
@@ -73,6 +75,7 @@ class Menu:
     timeout_s: int
     serial: Serial | None
     saves: bool
+    modules: tuple[str, ...] = ()
 
 
 def grub_quoted(text: str) -> str:
@@ -88,6 +91,7 @@ def render_menu(menu: Menu) -> str:
             "# grub-editenv grubenv set saved_entry=NUMBER",
             *_terminals(menu.serial),
             *_default(menu),
+            *(f"insmod {name}" for name in menu.modules),
             "set timeout_style=menu",
             f"set timeout={menu.timeout_s}",
             *(_entry(entry) for entry in menu.entries),

@@ -16,50 +16,75 @@ from __future__ import annotations
 
 import mmap
 import os
+import struct
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from ipa_partitions.disk import partitions
+from ipa_partitions.disk.probe import open_exclusively, sysfs
 from ipa_partitions.disk.size import MIB
 from ipa_partitions.disk.table import wipe
+from ipa_partitions.errors import CommandError
 from ipa_partitions.run import run
+
+# UEFI 2.10, table 5-5: the other copy of the table is at AlternateLBA.
+_GPT_HEADER = struct.Struct("<8s24xQ")
+_GPT_SIGNATURE = b"EFI PART"
+_SECTOR_SIZES = (512, 4096)
 
 
 def clear(device: str) -> None:
     """Remove the partitions of ``device`` and all that is known to mark it.
 
-    Nothing on it may be in use. Its bytes are discarded where it can.
+    What is at the ends of its partitions goes as well, so that it does not
+    show up again in new ones. The bytes of the disk are discarded where it
+    can. Raises CommandError if anything uses it.
     """
-    partitions = _partitions(device)
-    wipe(*partitions)
-    if partitions:
-        run("partx", "--delete", device)
+    partitions.add(device)
+    for partition in partitions.known(device):
+        _clear(partition)
+    partitions.forget(device)
+    _clear(device, tuple(_table_copies(device)))
+
+
+def _clear(device: str, more: Sequence[int] = ()) -> None:
     wipe(device)
     if _can_discard(device):
         run("blkdiscard", "--force", device)
-    _zero_ends(device)
+    # Some is not known by a signature: boot code, and what ZFS keeps.
+    _zero(device, more)
+    if left := run("wipefs", "--noheadings", device):
+        raise CommandError(f"{device}: still has {left.strip()}")
 
 
-def _partitions(device: str) -> list[str]:
-    """Return the partitions of ``device`` that the kernel knows."""
-    name = Path(device).name
-    found = Path("/sys/class/block", name).glob(f"{name}*/partition")
-    return sorted(f"/dev/{child.parent.name}" for child in found)
+def _table_copies(device: str) -> Iterator[int]:
+    """Yield where a gpt on ``device`` says that its copy is, in bytes.
+
+    That is not at the end of a disk that has grown since.
+    """
+    with Path(device).open("rb") as disk:
+        for sector_bytes in _SECTOR_SIZES:
+            disk.seek(sector_bytes)
+            header = disk.read(_GPT_HEADER.size)
+            signature, sector = _GPT_HEADER.unpack(header)
+            if signature == _GPT_SIGNATURE:
+                yield sector * sector_bytes
 
 
 def _can_discard(device: str) -> bool:
-    limit = Path(
-        "/sys/class/block", Path(device).name, "queue/discard_max_bytes"
-    )
+    limit = sysfs(device) / "queue/discard_max_bytes"
     return limit.exists() and int(limit.read_text()) > 0
 
 
-def _zero_ends(device: str) -> None:
-    """Zero the first and the last MiB: boot code, tables and their copies."""
-    node = os.open(device, os.O_WRONLY | os.O_CLOEXEC)
+def _zero(device: str, more: Sequence[int]) -> None:
+    """Zero the first and the last MiB, and a MiB from each of ``more``."""
+    node = open_exclusively(device, os.O_WRONLY)
     try:
         end = os.lseek(node, 0, os.SEEK_END)
         with mmap.mmap(-1, MIB) as zeroes:
-            for start in (0, max(0, end - MIB)):
-                os.pwrite(node, zeroes[: min(MIB, end)], start)
+            for start in (0, max(0, end - MIB), *more):
+                if start < end:
+                    os.pwrite(node, zeroes[: min(MIB, end - start)], start)
         os.fsync(node)
     finally:
         os.close(node)

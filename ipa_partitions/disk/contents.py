@@ -14,11 +14,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from oslo_serialization import jsonutils
 
+from ipa_partitions.disk.partitions import partition_device
 from ipa_partitions.errors import CommandError
 from ipa_partitions.run import run
 
@@ -38,7 +40,9 @@ class Filesystem:
 class Partition:
     """One partition; ``type_code`` is a GUID, or two digits on msdos."""
 
+    device: str
     number: int
+    name: str
     start_bytes: int
     size_bytes: int
     type_code: str
@@ -60,7 +64,7 @@ def read_contents(device: str, sector_bytes: int) -> Contents:
     table = _read_table(device)
     kind = _KINDS.get(table.get("label", ""))
     if kind is None:
-        return Contents(device, "none", (), _read_filesystem(device))
+        return Contents(device, "none", (), read_filesystem(device))
     return Contents(
         device,
         kind,
@@ -87,19 +91,23 @@ def _partition(
     device: str, row: dict[str, Any], sector_bytes: int
 ) -> Partition:
     start, size = row["start"] * sector_bytes, row["size"] * sector_bytes
-    number = row["node"].removeprefix(device).removeprefix("p")
+    # However it names that of a mapping, the number is at the end.
+    number = int(re.findall(r"\d+", row["node"])[-1])
     return Partition(
-        number=int(number),
+        device=partition_device(device, number),
+        number=number,
+        name=row.get("name", ""),
         start_bytes=start,
         size_bytes=size,
         type_code=row["type"].upper(),
-        filesystem=_read_filesystem(
+        filesystem=read_filesystem(
             device, f"--offset={start}", f"--size={size}"
         ),
     )
 
 
-def _read_filesystem(device: str, *where: str) -> Filesystem:
+def read_filesystem(device: str, *where: str) -> Filesystem:
+    """Return what ``device`` holds, there where blkid's options say."""
     shown = run(
         "blkid", "--probe", "--output", "export",
         "--match-tag", "TYPE",

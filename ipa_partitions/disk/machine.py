@@ -24,9 +24,8 @@ from ipa_partitions.disk.size import mib_text
 class Disk:
     """A disk that is there, or imagined.
 
-    ``links`` are udev's, below ``/dev/disk``; ``in_use`` says by what the
-    disk or something on it is held, empty when it is free. The rest is what
-    root device hints compare, None where the kernel does not know.
+    ``links`` are its other paths, udev's below ``/dev/disk`` among them. The
+    rest is what root device hints compare, None where nobody knows.
     """
 
     device: str
@@ -42,7 +41,6 @@ class Disk:
     rotational: bool | None = None
     read_only: bool = False
     is_loop: bool = False
-    in_use: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """Return what a list of the disks present says of this one."""

@@ -27,19 +27,12 @@ class NoSingleDiskError(Exception):
     """None or several disks match; the message lists those present."""
 
 
-def by_name(machine: Machine, device: str) -> Disk:
-    """Return the disk whose kernel name is ``device``."""
-    return _single(
-        machine, (d for d in machine.disks if d.device == device), device
-    )
-
-
-def by_path(machine: Machine, link: str) -> Disk:
-    """Return the disk that ``link``, of udev, leads to."""
+def by_name(machine: Machine, path: str) -> Disk:
+    """Return the disk whose node is ``path``, or that it leads to."""
     return _single(
         machine,
-        (d for d in machine.disks if link in (d.device, *d.links)),
-        link,
+        (d for d in machine.disks if path in (d.device, *d.links)),
+        path,
     )
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,10 @@ from ipa_partitions.errors import CommandError
 from ipa_partitions.run import run
 
 _COLUMNS = (
-    "KNAME,PATH,TYPE,SIZE,LOG-SEC,ROTA,RO,MODEL,VENDOR,SERIAL,WWN,HCTL,TRAN"
+    "NAME,KNAME,PATH,TYPE,SIZE,LOG-SEC,ROTA,RO,"
+    "MODEL,VENDOR,SERIAL,WWN,HCTL,TRAN"
 )
-_TYPES = ("disk", "loop")
+_TYPES = ("disk", "loop", "mpath")
 # Disks of memory: lsblk shows them as disks, nobody deploys onto one.
 _MEMORY = ("ram", "zram")
 
@@ -40,47 +41,88 @@ BUSY_TIMEOUT_S = 2
 
 def probe() -> Machine:
     """Return the disks that are there, and how the machine was booted."""
-    shown = run("lsblk", "--json", "--bytes", "--nodeps", "-o", _COLUMNS)
-    links = _links()
-    disks = tuple(
-        _disk(row, links)
-        for row in jsonutils.loads(shown)["blockdevices"]
-        if row["type"] in _TYPES
-        and row["size"]
-        and not row["kname"].startswith(_MEMORY)
-    )
     is_uefi = Path("/sys/firmware/efi").is_dir()
+    disks = parse_disks(_shown(), _links())
     return Machine(disks, "uefi" if is_uefi else "bios")
 
 
 def filesystem_devices() -> tuple[str, ...]:
     """Return every block device that may hold a filesystem."""
-    shown = run("lsblk", "--json", "--bytes", "--list", "-o", _COLUMNS)
-    return tuple(
+    found = (
         row["path"]
-        for row in jsonutils.loads(shown)["blockdevices"]
-        if row["size"]
-        and row["type"] != "rom"
-        and not row["kname"].startswith(_MEMORY)
+        for row in _all(_shown())
+        if row["size"] and row["type"] != "rom" and not _is_memory(row)
+    )
+    return tuple(dict.fromkeys(found))
+
+
+def parse_disks(
+    shown: Iterable[Mapping[str, Any]], links: Mapping[str, str]
+) -> tuple[Disk, ...]:
+    """Return the disks that lsblk has ``shown``, as a tree.
+
+    ``links`` says to which node each link of udev leads. Several paths to
+    one disk are one disk, known by every link and node of them.
+    """
+    rows: dict[str, list[Mapping[str, Any]]] = {}
+    for row in shown:
+        for disk in _maps(row) or [row]:
+            if disk["type"] in _TYPES and disk["size"]:
+                rows.setdefault(disk["kname"], [disk]).append(row)
+    return tuple(
+        _disk(own, links) for own in rows.values() if not _is_memory(own[0])
     )
 
 
-def _disk(row: dict[str, Any], links: dict[str, list[str]]) -> Disk:
+def _shown() -> list[dict[str, Any]]:
+    shown = run("lsblk", "--json", "--bytes", "--output", _COLUMNS)
+    return list(jsonutils.loads(shown)["blockdevices"])
+
+
+def _all(rows: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Yield every device, but no path to one nor what is seen by a path."""
+    for row in rows:
+        if not _maps(row):
+            yield row
+        yield from _all(_maps(row) or row.get("children", ()))
+
+
+def _maps(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the disk that ``row`` is one of several paths to."""
+    children = row.get("children", ())
+    return [child for child in children if child["type"] == "mpath"]
+
+
+def _is_memory(row: Mapping[str, Any]) -> bool:
+    return bool(row["kname"].startswith(_MEMORY))
+
+
+def _disk(rows: list[Mapping[str, Any]], links: Mapping[str, str]) -> Disk:
+    """Return the disk of the first row; the others are its paths."""
+
+    def known(column: str) -> Any:
+        # The kernel knows most of a disk by its paths only.
+        return next((r[column] for r in rows if r[column] is not None), None)
+
+    own = rows[0]
+    nodes = dict.fromkeys(f"/dev/{r['kname'].replace('!', '/')}" for r in rows)
     return Disk(
-        device=row["path"],
-        size_bytes=int(row["size"]),
-        sector_bytes=int(row["log-sec"]),
-        links=tuple(links.get(row["kname"], ())),
-        hctl=row["hctl"],
-        model=_stripped(row["model"]),
-        vendor=_stripped(row["vendor"]),
-        serial=_stripped(row["serial"]),
-        wwn=row["wwn"],
-        transport=row["tran"],
-        rotational=row["rota"],
-        read_only=row["ro"],
-        is_loop=row["type"] == "loop",
-        in_use=tuple(_uses(row["kname"])),
+        device=own["path"],
+        size_bytes=int(own["size"]),
+        sector_bytes=int(own["log-sec"]),
+        links=(
+            *(node for node in nodes if node != own["path"]),
+            *(link for link, node in links.items() if node in nodes),
+        ),
+        hctl=known("hctl"),
+        model=_stripped(known("model")),
+        vendor=_stripped(known("vendor")),
+        serial=_stripped(known("serial")),
+        wwn=known("wwn"),
+        transport=known("tran"),
+        rotational=own["rota"],
+        read_only=own["ro"],
+        is_loop=own["type"] == "loop",
     )
 
 
@@ -88,39 +130,30 @@ def _stripped(text: str | None) -> str | None:
     return text.strip() if text else None
 
 
-def _links() -> dict[str, list[str]]:
-    """Return udev's links to every device, by its kernel name."""
-    links: dict[str, list[str]] = {}
-    for link in sorted(Path("/dev/disk").glob("*/*")):
-        if link.is_symlink():
-            links.setdefault(link.resolve().name, []).append(str(link))
-    return links
+def _links() -> dict[str, str]:
+    """Return the node that each of udev's links leads to."""
+    return {
+        str(link): str(link.resolve())
+        for link in sorted(Path("/dev/disk").glob("*/*"))
+        if link.is_symlink()
+    }
 
 
-def _uses(name: str) -> Iterator[str]:
-    """Yield what holds the disk ``name`` or one of its partitions."""
-    disk = Path("/sys/class/block") / name
-    parts = [disk, *(child.parent for child in disk.glob("*/partition"))]
-    mounts = _mounts()
-    swaps = Path("/proc/swaps").read_text()
-    for part in parts:
-        device = f"/dev/{part.name.replace('!', '/')}"
-        number = (part / "dev").read_text().strip()
-        for where in mounts.get(number, ()):
-            yield f"{device} is mounted on {where}"
-        if f"{device} " in swaps:
-            yield f"{device} is used as swap"
-        for holder in (part / "holders").glob("*"):
-            yield f"{device} is held by {holder.name}"
+def sysfs(device: str) -> Path:
+    """Return the folder of ``device`` in sysfs."""
+    number = Path(device).stat().st_rdev
+    link = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}")
+    return link.resolve()
 
 
-def _mounts() -> dict[str, list[str]]:
-    """Return the mount points of every device, by its number."""
-    mounts: dict[str, list[str]] = {}
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        words = line.split()
-        mounts.setdefault(words[2], []).append(words[4])
-    return mounts
+def is_there(device: str, size_bytes: int) -> bool:
+    """Tell whether ``device`` is there and has this size."""
+    return _size_bytes(device) == size_bytes
+
+
+def is_read_only(device: str) -> bool:
+    """Tell whether ``device`` is write-protected."""
+    return (sysfs(device) / "ro").read_text() != "0\n"
 
 
 def busy(device: str) -> bool:

@@ -14,7 +14,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 
 from ipa_partitions.disk.size import MIB, Size, ceil_mib, mib_text
@@ -31,33 +33,71 @@ class NoSpaceError(Exception):
         self.index = index
 
 
+@dataclass(frozen=True)
+class Cost:
+    """What a volume takes of its container, which is more than its size.
+
+    Its size is of whole ``unit_bytes``; it takes ``copies`` of that and
+    ``more(size)`` besides, which never falls with the size.
+    """
+
+    unit_bytes: int = MIB
+    copies: int = 1
+    more: Callable[[int], int] = lambda _: 0
+
+    def of(self, size_bytes: int) -> int:
+        """Return what a volume of ``size_bytes`` takes."""
+        return self.copies * size_bytes + self.more(size_bytes)
+
+    def largest(self, limit_bytes: int) -> int:
+        """Return the largest size that takes ``limit_bytes`` at the most."""
+        counts = range(1, max(1, limit_bytes // self.unit_bytes + 1))
+        fitting = bisect_right(
+            counts,
+            limit_bytes,
+            key=lambda count: self.of(count * self.unit_bytes),
+        )
+        return fitting * self.unit_bytes
+
+
 def allot(
     wanted: Sequence[Size],
     base_bytes: int,
     usable_bytes: int,
     asked: Sequence[bool],
-    unit_bytes: int = MIB,
+    costs: Sequence[Cost] = (),
 ) -> list[int]:
     """Return the bytes of each volume, whole units, in the order given.
 
-    Relative sizes are parts of ``base_bytes``; all have to fit
-    ``usable_bytes``. ``asked`` is False for what the document did not ask
-    for, so that relative volumes give way to it. Raises NoSpaceError.
+    Relative sizes are parts of ``base_bytes``; what they all take has to
+    fit ``usable_bytes``. ``asked`` is False for what the document did not
+    ask for, so that relative volumes give way to it. Raises NoSpaceError.
     """
+    costs = costs or [Cost()] * len(wanted)
     granted = [
-        _granted(size, base_bytes, unit_bytes, index)
-        for index, size in enumerate(wanted)
+        _granted(size, base_bytes, cost.unit_bytes, index)
+        for index, (size, cost) in enumerate(zip(wanted, costs, strict=True))
     ]
-    excess = sum(granted) - usable_bytes
-    if excess > 0:
-        _give_way(granted, wanted, base_bytes, excess, asked, unit_bytes)
-    left = usable_bytes - sum(granted)
+    if _excess(granted, costs, usable_bytes) > 0:
+        _give_way(granted, wanted, base_bytes, usable_bytes, asked, costs)
+    left = -_excess(granted, costs, usable_bytes)
     for index, size in enumerate(wanted):
         if size.kind == "remaining":
-            granted[index] = left // unit_bytes * unit_bytes
+            granted[index] = costs[index].largest(left)
             if granted[index] <= 0:
                 raise NoSpaceError("nothing remains for it", index)
     return granted
+
+
+def _excess(
+    granted: Sequence[int], costs: Sequence[Cost], usable_bytes: int
+) -> int:
+    taken = sum(
+        cost.of(size)
+        for size, cost in zip(granted, costs, strict=True)
+        if size
+    )
+    return taken - usable_bytes
 
 
 def _granted(size: Size, base_bytes: int, unit: int, index: int) -> int:
@@ -78,24 +118,26 @@ def _give_way(
     granted: list[int],
     wanted: Sequence[Size],
     base_bytes: int,
-    excess: int,
+    usable_bytes: int,
     asked: Sequence[bool],
-    unit: int,
+    costs: Sequence[Cost],
 ) -> None:
-    """Take ``excess`` from the relative volumes, from the last one first."""
+    """Take what is too much from the relative volumes, the last one first."""
     sum_asked = sum(
-        _amount(size, base_bytes)
-        for size, is_asked in zip(wanted, asked, strict=True)
+        _amount(size, base_bytes) * cost.copies
+        for size, is_asked, cost in zip(wanted, asked, costs, strict=True)
         if is_asked
     )
+    excess = _excess(granted, costs, usable_bytes)
     error = NoSpaceError(f"the sizes exceed the space by {mib_text(excess)}")
     if sum_asked > base_bytes:
         raise error
     for index in reversed(range(len(wanted))):
         if wanted[index].kind == "relative" and excess > 0:
-            taken = min(excess, granted[index] - unit)
-            granted[index] -= taken
-            excess -= taken
+            cost = costs[index]
+            limit = cost.of(granted[index]) - excess
+            granted[index] = max(cost.largest(limit), cost.unit_bytes)
+            excess = _excess(granted, costs, usable_bytes)
     if excess > 0:
         raise error
 

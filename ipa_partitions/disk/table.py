@@ -16,9 +16,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
+from ipa_partitions.disk import partitions
 from ipa_partitions.disk.filesystem import MSDOS_TYPES
 from ipa_partitions.disk.probe import wait_for_device
 from ipa_partitions.errors import CommandError
@@ -28,9 +28,6 @@ Kind = Literal["gpt", "msdos"]
 
 # What a GPT has room for unless its script says otherwise: sfdisk(8).
 _GPT_ENTRIES = 128
-
-# sysfs counts in these, whatever the sector size of the disk.
-_SYSFS_SECTOR_BYTES = 512
 
 
 @dataclass(frozen=True)
@@ -112,21 +109,16 @@ def write(table: Table) -> None:
     )  # fmt: skip
     if not table.entries:
         return
-    run("partx", "--update", table.device)
+    partitions.update(table.device)
     for entry in table.entries:
         wait_for_device(entry.device, entry.size_bytes)
-        start_bytes = _start_bytes(entry.device)
+        start_bytes = partitions.start_bytes(entry.device)
         if start_bytes != entry.start_bytes:
             raise CommandError(
                 f"{entry.device}: starts at {start_bytes},"
                 f" not at {entry.start_bytes}"
             )
     wipe(*(entry.device for entry in table.entries))
-
-
-def _start_bytes(device: str) -> int:
-    start = Path("/sys/class/block") / Path(device).name / "start"
-    return int(start.read_text()) * _SYSFS_SECTOR_BYTES
 
 
 def wipe(*devices: str) -> None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from ipa_partitions.disk.mount import UNTRUSTED, mounted
 from ipa_partitions.disk.rootfs import RootFs
@@ -25,11 +26,19 @@ from ipa_partitions.disk.rootfs import RootFs
 _NO_ROOT = f"{UNTRUSTED},mode=755,size=64k"
 
 
+class Mount(NamedTuple):
+    """A device, where it is mounted, and what options that takes."""
+
+    device: str
+    where: str
+    options: tuple[str, ...] = ()
+
+
 @contextmanager
 def mounted_tree(
-    mounts: Sequence[tuple[str, str]], options: str = UNTRUSTED
+    mounts: Sequence[Mount], options: str = UNTRUSTED
 ) -> Iterator[Path]:
-    """Mount each (device, mount point), parents first, and yield the root.
+    """Mount each, parents first, with ``options`` too, and yield the root.
 
     Mount points are made where they are missing, and no link of the tree
     leads one outside. Raises CommandError if something cannot be mounted
@@ -37,13 +46,16 @@ def mounted_tree(
     """
     with ExitStack() as stack:
         rest = list(mounts)
-        if rest and rest[0][1] == "/":
-            root = stack.enter_context(mounted(rest.pop(0)[0], options))
+        if rest and rest[0].where == "/":
+            first = rest.pop(0)
+            words = ",".join((options, *first.options))
+            root = stack.enter_context(mounted(first.device, words))
         else:
             root = stack.enter_context(
                 mounted("tmpfs", _NO_ROOT, kind="tmpfs")
             )
-        for device, mount_point in rest:
-            where = RootFs(root).make_directory(mount_point)
-            stack.enter_context(mounted(device, options, where))
+        for mount in rest:
+            where = RootFs(root).make_directory(mount.where)
+            words = ",".join((options, *mount.options))
+            stack.enter_context(mounted(mount.device, words, where))
         yield root

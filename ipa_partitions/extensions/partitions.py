@@ -18,7 +18,7 @@ HTTP 400 with every problem, and nothing has begun.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ironic_python_agent import errors
@@ -74,6 +74,7 @@ def takes(**defaults: object) -> Validator:
 _TYPES: Mapping[str, tuple[tuple[type, ...], str]] = {
     "node": ((dict, type(None)), "an object"),
     "image": ((str, int), "a name, a UUID or a grub_id"),
+    "disks": ((list, type(None)), "a list of names"),
     "once": ((bool, type(None)), "true or false"),
 }
 
@@ -88,6 +89,11 @@ def _wrong_types(params: Mapping[str, Any]) -> list[str]:
             or (name == "image" and isinstance(params[name], bool))
         )
     ]
+    disks = params.get("disks")
+    if isinstance(disks, list) and not all(
+        isinstance(name, str) for name in disks
+    ):
+        problems.append("parameter 'disks' is not a list of names")
     node = params.get("node")
     if isinstance(node, dict) and not isinstance(node.get("uuid"), str):
         problems.append("parameter 'node' has no uuid")
@@ -151,6 +157,12 @@ class PartitionsExtension(base.BaseAgentExtension):  # type: ignore[misc]
                 core.Request(image_info, os_install=os_install_device)
             )
         return {"matches": not found, "differences": list(found)}
+
+    @base.async_command("capture", takes(disks=None))  # type: ignore[untyped-decorator]
+    def capture(self, disks: Sequence[str] | None = None) -> Any:
+        """Return a document that describes ``disks``, or all, as they are."""
+        with translated():
+            return plain(core.capture(disks or ()))
 
     @base.async_command("get_boot_info", takes())  # type: ignore[untyped-decorator]
     def get_boot_info(self) -> Any:

@@ -18,6 +18,7 @@ from ipa_partitions.disk.size import Size
 from ipa_partitions.layout import document as doc
 from ipa_partitions.layout import model, objects, partitions
 from ipa_partitions.layout.images import build_image
+from ipa_partitions.layout.short_form import with_short_form
 from ipa_partitions.layout.values import TYPE_GUIDS, parse_words
 
 # What a service partition is when the document does not say: SPEC 3.2.
@@ -52,24 +53,27 @@ def build(document: doc.Document) -> model.Layout:
         (f"$.partitions[{n}]", entry)
         for n, entry in enumerate(document.partitions)
     ]
+    disks = tuple(
+        _disk(at, entry, owners)
+        for at, entry in entries
+        if isinstance(entry, partitions.Disk)
+    )
+    arrays = tuple(
+        _array(at, entry, owners)
+        for at, entry in entries
+        if isinstance(entry, partitions.Array)
+    )
+    disks, arrays = with_short_form(disks, arrays)
     return model.Layout(
         form="layout",
         policy=document.partitions_policy,
-        disks=tuple(
-            _disk(at, entry, owners)
-            for at, entry in entries
-            if isinstance(entry, partitions.Disk)
-        ),
+        disks=disks,
         groups=tuple(
             _group(at, entry, owners)
             for at, entry in entries
             if isinstance(entry, partitions.VolumeGroup)
         ),
-        arrays=tuple(
-            _array(at, entry, owners)
-            for at, entry in entries
-            if isinstance(entry, partitions.Array)
-        ),
+        arrays=arrays,
         bcaches=tuple(
             model.Bcache(at, entry.id, entry.mode, _content(entry, owners))
             for at, entry in entries
@@ -192,7 +196,11 @@ def _content(content: objects.Content, owners: Owners) -> model.Content:
     """Return the content with the defaults that follow from its mount."""
     mount, images, label = content.mount, content.images, content.label
     if images is None:
-        images = () if mount in (model.NONE, "multiboot") else owners
+        unmounted = {mount, *(s.mount for s in content.subvolumes)} <= {
+            model.NONE,
+            "multiboot",
+        }
+        images = () if unmounted else owners
     if mount == "multiboot":
         mount, label = model.NONE, label or "multiboot"
     return model.Content(
@@ -206,6 +214,10 @@ def _content(content: objects.Content, owners: Owners) -> model.Content:
         keep_data=content.keep_data,
         images=images,
         encryption=_encryption(content.encryption),
+        subvolumes=tuple(
+            model.Subvolume(each.name, each.mount)
+            for each in content.subvolumes
+        ),
     )
 
 

@@ -17,7 +17,6 @@ Every function yields all that it finds; none stops the others.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
@@ -30,11 +29,14 @@ from ipa_partitions.layout.build import SERVICE_SIZES
 from ipa_partitions.layout.images import image_problems
 from ipa_partitions.layout.mounts import (
     contents,
+    holder,
     mount_problems,
-    short_form_members,
+)
+from ipa_partitions.layout.storage import (
+    local_storage_problems,
+    storage_problems,
 )
 
-_MIN_MEMBERS = {0: 2, 1: 2, 4: 3, 5: 3, 6: 4, 10: 2}
 _MSDOS_PARTITIONS = 4
 _GPT_NAME_LENGTH = 36
 _ROLE_FILE_SYSTEMS = {
@@ -42,22 +44,16 @@ _ROLE_FILE_SYSTEMS = {
     "multiboot": ("ext2", "ext3", "ext4"),
     "esp": ("vfat",),
 }
-_OWNERS = {
-    "pv": "vg",
-    "raid": "raid",
-    "bcache_backing": "bcache",
-    "bcache_cache": "bcache",
-}
 
 
 def problems(layout: model.Layout) -> Iterator[LayoutError]:
     """Yield everything that is wrong with ``layout``."""
     yield from local_problems(layout)
     yield from _doubled_ids(layout)
-    yield from _references(layout)
-    yield from _members(layout)
+    yield from storage_problems(layout)
     yield from mount_problems(layout)
     yield from _unbootable(layout)
+    yield from _unreadable_by_grub(layout)
 
 
 def local_problems(layout: model.Layout) -> Iterator[LayoutError]:
@@ -65,7 +61,8 @@ def local_problems(layout: model.Layout) -> Iterator[LayoutError]:
     for disk in layout.disks:
         yield from _disk_problems(disk)
     for group in layout.groups:
-        yield from _group_problems(group)
+        yield from _greedy(group.volumes)
+    yield from local_storage_problems(layout)
     for at, content in contents(layout):
         yield from _content_problems(at, content)
     yield from image_problems(layout.images)
@@ -165,17 +162,6 @@ def _tableless_problems(disk: model.Disk) -> Iterator[LayoutError]:
             )
 
 
-def _group_problems(group: model.Group) -> Iterator[LayoutError]:
-    yield from _greedy(group.volumes)
-    seen: set[str] = set()
-    for lv in group.volumes:
-        if lv.name in seen:
-            yield LayoutError(
-                f"{lv.at}.name", f"a second {lv.name!r} in the group"
-            )
-        seen.add(lv.name)
-
-
 def _content_problems(
     at: str, content: model.Content
 ) -> Iterator[LayoutError]:
@@ -217,6 +203,36 @@ def _unbootable(layout: model.Layout) -> Iterator[LayoutError]:
                 )
 
 
+def _unreadable_by_grub(layout: model.Layout) -> Iterator[LayoutError]:
+    """Yield every volume with a kernel in it that GRUB cannot open."""
+    if layout.boot.loader != "grub":
+        return
+    reasons = {
+        **{lv.at: "is thin" for lv in _thin(layout)},
+        **{bcache.at: "is cached" for bcache in layout.bcaches},
+        **{at: "is encrypted" for at, c in contents(layout) if c.encryption},
+    }
+    for image in layout.systems:
+        mounts = {
+            mount: at
+            for at, content in contents(layout)
+            if image.name in content.images
+            for mount, _ in content.mounts
+        }
+        at = mounts.get(holder("/boot", mounts) or "")
+        if at in reasons:
+            yield LayoutError(
+                at,
+                f"{reasons[at]}, so GRUB cannot read the kernel of"
+                f" {image.name!r}: give it a volume with the mount /boot",
+            )
+
+
+def _thin(layout: model.Layout) -> Iterator[model.LogicalVolume]:
+    for group in layout.groups:
+        yield from (lv for lv in group.volumes if lv.layout == "thin")
+
+
 def _doubled_ids(layout: model.Layout) -> Iterator[LayoutError]:
     entries = [
         *(("disk", str(disk.id), f"{disk.at}.id") for disk in layout.disks),
@@ -232,7 +248,7 @@ def _doubled_ids(layout: model.Layout) -> Iterator[LayoutError]:
         *(
             ("uuid", content.uuid.lower(), f"{at}.uuid")
             for at, content in contents(layout)
-            if content.uuid and at not in short_form_members(layout)
+            if content.uuid
         ),
     ]
     first: dict[tuple[str, str], str] = {}
@@ -242,58 +258,3 @@ def _doubled_ids(layout: model.Layout) -> Iterator[LayoutError]:
                 at, f"{name!r} is at {first[kind, name]} already"
             )
         first.setdefault((kind, name), at)
-
-
-def _memberships(
-    layout: model.Layout,
-) -> Iterator[tuple[str, str, str]]:
-    """Yield the path, the role and the owner of every member."""
-    for disk in layout.disks:
-        for volume in disk.volumes:
-            if volume.member_of:
-                at = f"{volume.at}.{_OWNERS[volume.role]}"
-                yield at, volume.role, volume.member_of
-    for array in layout.arrays:
-        if array.vg:
-            yield f"{array.at}.vg", "pv", array.vg
-
-
-def _references(layout: model.Layout) -> Iterator[LayoutError]:
-    """Yield every member of a group, array or set that is not there."""
-    there = {
-        "vg": [group.id for group in layout.groups],
-        "raid": [array.id for array in layout.arrays],
-        "bcache": [bcache.id for bcache in layout.bcaches],
-    }
-    for at, role, owner in _memberships(layout):
-        if owner not in there[_OWNERS[role]]:
-            yield LayoutError(
-                at,
-                f"there is no {_OWNERS[role]} {owner!r};"
-                f" there is {', '.join(there[_OWNERS[role]]) or 'none'}",
-            )
-
-
-def _members(layout: model.Layout) -> Iterator[LayoutError]:
-    """Yield the groups, arrays and sets that lack members."""
-    count = Counter((role, owner) for _, role, owner in _memberships(layout))
-    for group in layout.groups:
-        if not count["pv", group.id]:
-            yield LayoutError(f"{group.at}.id", "the group has no pv")
-    for array in layout.arrays:
-        needed = _MIN_MEMBERS[array.level] + array.spares
-        if count["raid", array.id] < needed:
-            yield LayoutError(
-                f"{array.at}.level",
-                f"level {array.level} with {array.spares} spares takes"
-                f" {needed} members, here are {count['raid', array.id]}",
-            )
-        if array.vg and array.content.file_system != model.NONE:
-            yield LayoutError(
-                f"{array.at}.vg", "the array has a filesystem already"
-            )
-    for bcache in layout.bcaches:
-        if count["bcache_backing", bcache.id] != 1:
-            yield LayoutError(
-                f"{bcache.at}.id", "a set has exactly one bcache_backing"
-            )

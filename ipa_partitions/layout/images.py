@@ -148,10 +148,6 @@ def _format_problems(
         yield LayoutError(
             f"{image.at}.compression", "a directory is not compressed"
         )
-    if image.disk_format == "squashfs" and image.compression != "none":
-        yield LayoutError(
-            f"{image.at}.compression", "squashfs is compressed inside"
-        )
 
 
 def _is_plugin(kind: registry.Kind, name: str, ours: Iterable[str]) -> bool:

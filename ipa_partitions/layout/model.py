@@ -29,6 +29,9 @@ CONFIG_DRIVE = "config-2"
 # Ironic makes it as large at the most: ironic_python_agent.partition_utils.
 CONFIG_DRIVE_SIZE = Size.mib(64)
 NONE = "none"
+# As lvcreate(8) has them.
+DEFAULT_STRIPES = 2
+DEFAULT_MIRRORS = 1
 
 
 @dataclass(frozen=True)
@@ -40,11 +43,19 @@ class Encryption:
 
 
 @dataclass(frozen=True)
+class Subvolume:
+    """A btrfs subvolume; ``mount`` is an absolute path or ``none``."""
+
+    name: str
+    mount: str
+
+
+@dataclass(frozen=True)
 class Content:
     """What a volume holds: a filesystem, or nothing for ``none``.
 
     ``mount`` is an absolute path, ``swap`` or ``none``; ``images`` are the
-    names of those that mount it.
+    names of those that mount it, and the ``subvolumes`` of it.
     """
 
     file_system: str = NONE
@@ -57,16 +68,32 @@ class Content:
     keep_data: bool = True
     images: tuple[str, ...] = ()
     encryption: Encryption | None = None
+    subvolumes: tuple[Subvolume, ...] = ()
 
     @property
     def is_mounted(self) -> bool:
         """Tell whether it has a place in the tree of an image."""
         return self.mount.startswith("/")
 
+    @property
+    def mounts(self) -> tuple[tuple[str, str], ...]:
+        """Every mount of it, with the path in the document below its own."""
+        return (
+            (self.mount, "mount"),
+            *(
+                (each.mount, f"subvolumes[{n}].mount")
+                for n, each in enumerate(self.subvolumes)
+            ),
+        )
+
 
 @dataclass(frozen=True)
 class Volume:
-    """A volume of a disk; ``member_of`` names a group, array or set."""
+    """A volume of a disk; ``member_of`` names a group, array or set.
+
+    The content of a member of an array is what Bareon's short form says of
+    the array, and nothing otherwise.
+    """
 
     at: str
     name: str
@@ -122,6 +149,15 @@ class LogicalVolume:
     pool: str | None
     content: Content
 
+    @property
+    def areas(self) -> int:
+        """How many physical volumes it needs at the same time."""
+        if self.layout == "striped":
+            return self.stripes or DEFAULT_STRIPES
+        if self.layout == "raid1":
+            return (self.mirrors or DEFAULT_MIRRORS) + 1
+        return 1
+
 
 @dataclass(frozen=True)
 class Group:
@@ -134,7 +170,10 @@ class Group:
 
 @dataclass(frozen=True)
 class Array:
-    """An MD array; with ``vg`` it is a physical volume of that group."""
+    """An MD array; with ``vg`` it is a physical volume of that group.
+
+    One of Bareon's short form is where its first member is.
+    """
 
     at: str
     id: str
@@ -218,6 +257,15 @@ class Layout:
     configdrive: str | Mapping[str, Any] | None = field(repr=False)
     catalog_url: str | None
     warnings: tuple[str, ...] = ()
+
+    def members(self, role: str, owner: str) -> tuple[Volume, ...]:
+        """Return the volumes of disks that are members of ``owner``."""
+        return tuple(
+            volume
+            for disk in self.disks
+            for volume in disk.volumes
+            if (volume.role, volume.member_of) == (role, owner)
+        )
 
     @property
     def systems(self) -> tuple[Image, ...]:

@@ -25,7 +25,9 @@ def contents(layout: model.Layout) -> Iterator[tuple[str, model.Content]]:
     """Yield everything that may hold a filesystem, with its path."""
     for disk in layout.disks:
         for volume in disk.volumes:
-            yield volume.at, volume.content
+            # What the short form says there is the array's.
+            if volume.role != "raid":
+                yield volume.at, volume.content
     for group in layout.groups:
         for lv in group.volumes:
             yield lv.at, lv.content
@@ -38,7 +40,6 @@ def contents(layout: model.Layout) -> Iterator[tuple[str, model.Content]]:
 def mount_problems(layout: model.Layout) -> Iterator[LayoutError]:
     """Yield what is wrong between the volumes and the images."""
     mounts: dict[str, dict[str, str]] = {i.name: {} for i in layout.images}
-    members = short_form_members(layout)
     for at, content in contents(layout):
         for n, name in enumerate(content.images):
             if name not in mounts:
@@ -48,26 +49,19 @@ def mount_problems(layout: model.Layout) -> Iterator[LayoutError]:
                     f" there is {', '.join(mounts) or 'none'}",
                 )
                 continue
-            other = mounts[name].setdefault(content.mount, at)
-            doubled = other != at or name in content.images[:n]
-            if doubled and content.is_mounted and at not in members:
-                yield LayoutError(
-                    f"{at}.mount",
-                    f"{other} is {content.mount} of image {name!r} already",
-                )
+            for mount, key in content.mounts:
+                here = f"{at}.{key}"
+                other = mounts[name].setdefault(mount, here)
+                doubled = other != here or name in content.images[:n]
+                if doubled and mount.startswith("/"):
+                    yield LayoutError(
+                        here,
+                        f"{other.rpartition('.')[0]} is {mount} of image"
+                        f" {name!r} already",
+                    )
     for image in layout.images:
         yield from _image_volumes(image, mounts[image.name])
     yield from _shared_roots(layout)
-
-
-def short_form_members(layout: model.Layout) -> frozenset[str]:
-    """Return the members of arrays that are told by their mount alone."""
-    return frozenset(
-        volume.at
-        for disk in layout.disks
-        for volume in disk.volumes
-        if volume.role == "raid" and not volume.member_of
-    )
 
 
 def _image_volumes(
@@ -104,7 +98,8 @@ def _shared_roots(layout: model.Layout) -> Iterator[LayoutError]:
     systems = {image.name for image in layout.systems}
     for at, content in contents(layout):
         sharers = [name for name in content.images if name in systems]
-        if content.mount == "/" and len(set(sharers)) > 1:
+        mounts = [mount for mount, _ in content.mounts]
+        if "/" in mounts and len(set(sharers)) > 1:
             yield LayoutError(
                 f"{at}.images",
                 f"{' and '.join(sharers)} cannot share one root",

@@ -53,6 +53,7 @@ Name = Annotated[str, AfterValidator(values.parse_name)]
 Text = Annotated[str, Field(max_length=255), AfterValidator(values.parse_text)]
 Mount = Annotated[str, AfterValidator(values.parse_mount)]
 Path = Annotated[str, AfterValidator(values.parse_path)]
+SubvolumeName = Annotated[str, AfterValidator(values.parse_subvolume)]
 TypeGuid = Annotated[str, AfterValidator(values.parse_type_guid)]
 Words = Annotated[tuple[str, ...], AfterValidator(values.parse_mkfs_options)]
 Serial = Annotated[str, AfterValidator(values.parse_serial)]
@@ -108,6 +109,15 @@ class Encryption(Object):
         return self
 
 
+class Subvolume(Object):
+    """A subvolume of a btrfs filesystem."""
+
+    name: SubvolumeName
+    """Its path below the top of the filesystem: ``@home``."""
+    mount: Mount = "none"
+    """An absolute path, or ``none``."""
+
+
 class Content(Object):
     """What a volume holds and where it is mounted."""
 
@@ -139,6 +149,8 @@ class Content(Object):
     """
     encryption: Encryption | None = None
     """How it is encrypted; without it, not at all."""
+    subvolumes: Annotated[tuple[Subvolume, ...], Field(max_length=1024)] = ()
+    """The subvolumes of a btrfs filesystem, each with a mount of its own."""
 
 
 class Named(Object):

@@ -64,7 +64,16 @@ class PhysicalVolume(Named):
     vg: Name
     """The id of the volume group."""
     keep_data: bool = True
-    """As of a partition."""
+    """Always ``true``: what is to be kept is told by the logical volumes."""
+
+    @model_validator(mode="after")
+    def _keeps_data(self) -> Self:
+        if not self.keep_data:
+            raise ValueError(
+                "keep_data: a pv holds none of its own; say it of the volumes"
+                f" of {self.vg!r}"
+            )
+        return self
 
 
 class RaidMember(Named, Content):

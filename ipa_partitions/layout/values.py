@@ -50,6 +50,7 @@ TYPE_GUIDS = {
 ALIASES = {guid: alias for alias, guid in TYPE_GUIDS.items()}
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,126}")
+_SUBVOLUME = re.compile(r"[A-Za-z0-9_@][A-Za-z0-9_.+@-]{0,126}")
 _SERIAL = re.compile(r"ttyS([0-9])(?:,([0-9]{3,7}))?(?:n8)?")
 _SCSI = re.compile(r"[0-9]+(:[0-9]+){3}")
 _HEX = re.compile(r"[0-9a-fA-F]+")
@@ -111,6 +112,16 @@ def parse_path(value: str) -> str:
     if ".." in value.split("/"):
         raise ValueError(f"{value!r} leads upwards with '..'")
     return "/" + posixpath.normpath(parse_text(value)).lstrip("/")
+
+
+def parse_subvolume(value: str) -> str:
+    """Return the path of a btrfs subvolume, below the filesystem's top."""
+    parts = value.split("/")
+    if not all(_SUBVOLUME.fullmatch(part) for part in parts):
+        raise ValueError(
+            f"{value!r} is not a path of letters, digits and any of '_.+@-'"
+        )
+    return value
 
 
 def parse_type_guid(value: str) -> str:

@@ -18,6 +18,7 @@ Pure: the machine was probed, or imagined, before.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ipa_partitions.disk import machine as there
 from ipa_partitions.errors import ProblemError, raise_all
@@ -25,6 +26,10 @@ from ipa_partitions.later import refusals
 from ipa_partitions.layout import model
 from ipa_partitions.resolve.disks import find_disks
 from ipa_partitions.resolve.geometry import Maker, lay_out
+from ipa_partitions.resolve.storage import (
+    resolve_storage,
+    too_small_to_encrypt,
+)
 from ipa_partitions.resolve.systems import (
     block_targets,
     default_system,
@@ -72,17 +77,22 @@ def resolve(
         for disk in layout.disks
     )
     raise_all(errors)
-    systems = resolve_systems(layout, disks)
-    return ResolvedLayout(
+    storage = resolve_storage(layout, disks, maker)
+    resolved = ResolvedLayout(
         layout=layout,
         firmware=firmware,
         disks=disks,
-        systems=systems,
+        arrays=storage.arrays,
+        groups=storage.groups,
+        bcaches=storage.bcaches,
+        systems=(),
         multiboot=find_multiboot(disks) if with_loader else None,
         default_system=default_system(layout),
         seed=seed,
         warnings=layout.warnings,
     )
+    raise_all(too_small_to_encrypt(resolved.volumes))
+    return replace(resolved, systems=resolve_systems(layout, resolved.volumes))
 
 
 def _firmware(layout: model.Layout, machine: there.Machine) -> Firmware:

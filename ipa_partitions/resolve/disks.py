@@ -50,7 +50,7 @@ def _find(wanted: model.DiskId, machine: there.Machine) -> there.Disk:
         return match.by_hints(machine, wanted.hints)
     by = {
         "name": match.by_name,
-        "path": match.by_path,
+        "path": match.by_name,
         "scsi": match.by_scsi,
     }[wanted.type]
     return by(machine, wanted.value)

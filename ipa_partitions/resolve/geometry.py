@@ -14,14 +14,15 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from ipa_partitions.disk import luks
 from ipa_partitions.disk import machine as there
 from ipa_partitions.disk.filesystem import known
+from ipa_partitions.disk.partitions import partition_device
 from ipa_partitions.disk.size import MIB, ceil_mib, floor_mib, mib_text
 from ipa_partitions.disk.space import NoSpaceError, allot
 from ipa_partitions.errors import LayoutError, MachineError, ProblemError
@@ -51,24 +52,55 @@ class Maker:
         return str(uuid.uuid5(uuid.UUID(self.seed), " ".join(what)))
 
     def volume(
-        self, volume: model.Volume, device: str, size_bytes: int
+        self,
+        at: str,
+        name: str,
+        content: model.Content,
+        device: str,
+        size_bytes: int,
     ) -> Volume:
-        """Return ``volume`` on its device."""
-        content, identity = volume.content, ""
+        """Return a volume of ``size_bytes`` on ``device``."""
+        identity, encrypted = "", None
         if content.file_system != model.NONE:
             identity = known()[content.file_system].uuid_text(
-                content.uuid or self.uuid(volume.at, volume.name, "filesystem")
+                content.uuid or self.uuid(at, name, "filesystem")
             )
+        if content.encryption:
+            encrypted = self.luks(at, name, content.encryption, device)
         return Volume(
-            at=volume.at,
-            name=volume.name,
-            device=device,
+            at=at,
+            name=name,
+            device=encrypted.mapping if encrypted else device,
             size_bytes=size_bytes,
             content=content,
             uuid=identity,
             is_new=self.policy == "clean" or not content.keep_data,
-            block_image=volume.at in self.block_targets,
+            block_image=at in self.block_targets,
+            luks=encrypted,
         )
+
+    def luks(
+        self, at: str, name: str, encryption: model.Encryption, device: str
+    ) -> luks.Luks:
+        """Return the encryption of ``device``."""
+        identity = self.uuid(at, name, "luks")
+        return luks.Luks(
+            device=device,
+            name=f"luks-{identity}",
+            uuid=identity,
+            key_file=encryption.key_file,
+            tpm2=encryption.tpm2,
+        )
+
+    def disk_volume(
+        self, volume: model.Volume, device: str, size_bytes: int
+    ) -> Volume:
+        """Return ``volume`` on its device."""
+        # What the short form says of a member is the array's.
+        content = volume.content
+        if volume.role == "raid":
+            content = model.Content()
+        return self.volume(volume.at, volume.name, content, device, size_bytes)
 
 
 def lay_out(
@@ -98,7 +130,7 @@ def lay_out(
         partitions=(),
     )
     if not has_table and volumes:
-        whole = maker.volume(volumes[0], found.device, found.size_bytes)
+        whole = maker.disk_volume(volumes[0], found.device, found.size_bytes)
         return replace(resolved, whole=whole)
     return replace(
         resolved,
@@ -184,14 +216,8 @@ def _partitions(
             uuid=maker.uuid(volume.at, volume.name, "partition"),
             start_bytes=start_bytes,
             size_bytes=size,
-            volume=maker.volume(
+            volume=maker.disk_volume(
                 volume, partition_device(device, number), size
             ),
         )
         start_bytes += size
-
-
-def partition_device(disk: str, number: int) -> str:
-    """Return the node of a partition, as the kernel names it."""
-    # block/partitions/core.c: "p" parts the digits of a disk from its own.
-    return f"{disk}{'p' if re.search(r'[0-9]$', disk) else ''}{number}"

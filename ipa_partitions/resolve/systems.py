@@ -36,14 +36,16 @@ def block_targets(layout: model.Layout) -> frozenset[str]:
         holding = [
             (at, content)
             for at, content in contents(layout)
-            if image.name in content.images and content.mount == image.target
+            if image.name in content.images
+            and content.mount == image.target
+            and not content.subvolumes
         ]
         if not holding:
             errors.append(
                 LayoutError(
                     f"{image.at}.target",
                     f"a {image.disk_format} image needs a volume with the"
-                    f" mount {image.target}",
+                    f" mount {image.target} and no subvolumes",
                 )
             )
         onto = [
@@ -73,17 +75,21 @@ def _deploys(policy: str, image: model.Image, onto: model.Content) -> bool:
 
 
 def resolve_systems(
-    layout: model.Layout, disks: Sequence[Disk]
+    layout: model.Layout, volumes: Sequence[Volume]
 ) -> tuple[System, ...]:
     """Return every image with the volumes that it mounts."""
-    volumes = [volume for disk in disks for volume in disk.volumes]
     return tuple(_system(layout, image, volumes) for image in layout.images)
 
 
 def _system(
     layout: model.Layout, image: model.Image, volumes: Sequence[Volume]
 ) -> System:
-    own = [volume for volume in volumes if image.name in volume.content.images]
+    own = [
+        view
+        for volume in volumes
+        if image.name in volume.content.images
+        for view in volume.views()
+    ]
     mounts = sorted(
         (volume for volume in own if volume.content.is_mounted),
         # Parents first: "/" has no parts.

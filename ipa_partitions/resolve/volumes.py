@@ -28,8 +28,10 @@ Firmware = Literal["bios", "uefi", "both"]
 def find_boot_disks(layout: model.Layout) -> tuple[model.Disk, ...]:
     """Return the disks to boot from: those named, or else the first.
 
-    They are also where what actions ask for goes. Without a loader or a
-    system nothing is added for booting, see ``disk_volumes``.
+    With the first go the disks that share an array which is booted from, so
+    that each of them boots alone. They are also where what actions ask for
+    goes. Without a loader or a system nothing is added for booting, see
+    ``disk_volumes``.
     """
     named = tuple(disk for disk in layout.disks if disk.boot)
     possible = (
@@ -37,12 +39,45 @@ def find_boot_disks(layout: model.Layout) -> tuple[model.Disk, ...]:
         for disk in layout.disks
         if disk.boot is None and disk.table != model.NONE
     )
-    chosen = named or tuple(possible)[:1]
+    chosen = named or _with_mirrors(tuple(possible), layout)
     if not chosen and _needs_loader(layout):
         raise LayoutErrors(
             [LayoutError("$.partitions", "there is no disk to boot from")]
         )
     return chosen
+
+
+def _with_mirrors(
+    possible: tuple[model.Disk, ...], layout: model.Layout
+) -> tuple[model.Disk, ...]:
+    mirrored = {
+        member.at
+        for array in booted_arrays(layout)
+        for member in layout.members("raid", array.id)
+    }
+    return tuple(
+        disk
+        for n, disk in enumerate(possible)
+        if n == 0 or any(volume.at in mirrored for volume in disk.volumes)
+    )
+
+
+def booted_arrays(layout: model.Layout) -> Iterator[model.Array]:
+    """Yield the arrays that hold the root or /boot of a system."""
+    systems = {image.name for image in layout.systems}
+    groups = {
+        group.id
+        for group in layout.groups
+        if any(_is_booted(lv.content, systems) for lv in group.volumes)
+    }
+    for array in layout.arrays:
+        if array.vg in groups or _is_booted(array.content, systems):
+            yield array
+
+
+def _is_booted(content: model.Content, systems: set[str]) -> bool:
+    mounts = {mount for mount, _ in content.mounts}
+    return bool(mounts & {"/", "/boot"} and systems & {*content.images})
 
 
 def _needs_loader(layout: model.Layout) -> bool:

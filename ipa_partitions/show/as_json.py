@@ -16,8 +16,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ipa_partitions.layout.model import NONE
 from ipa_partitions.plan import Plan, action_name
-from ipa_partitions.resolved import Disk
+from ipa_partitions.resolved import Array, Bcache, Disk, Group
 from ipa_partitions.show.rows import Row, rows
 
 
@@ -25,8 +26,11 @@ def plan_json(plan: Plan) -> dict[str, Any]:
     """Return the plan as plain JSON."""
     return {
         "disks": [_disk(disk) for disk in plan.resolved.disks],
-        "groups": [],
-        "arrays": [],
+        "groups": [_group(group) for group in plan.resolved.groups],
+        "arrays": [
+            *map(_array, plan.resolved.arrays),
+            *map(_bcache, plan.resolved.bcaches),
+        ],
         "actions": actions_json(plan),
         "warnings": list(plan.warnings),
     }
@@ -47,6 +51,46 @@ def _disk(disk: Disk) -> dict[str, Any]:
         "sector_bytes": disk.sector_bytes,
         "table": disk.table,
         "partitions": [_partition(row) for row in rows(disk)],
+    }
+
+
+def _group(group: Group) -> dict[str, Any]:
+    return {
+        "name": group.name,
+        "size_bytes": group.size_bytes,
+        "volumes": [
+            {
+                "name": lv.spec.name,
+                "size_bytes": lv.spec.size_bytes,
+                "mount": lv.volume.content.mount,
+                "file_system": lv.volume.content.file_system,
+                "images": list(lv.volume.content.images),
+            }
+            for lv in group.volumes
+        ],
+    }
+
+
+def _array(array: Array) -> dict[str, Any]:
+    spec, volume = array.spec, array.volume
+    return {
+        "name": spec.name,
+        "level": spec.level,
+        "members": [*spec.members, *spec.spares],
+        "size_bytes": array.size_bytes,
+        "mount": volume.content.mount if volume else NONE,
+        "file_system": volume.content.file_system if volume else NONE,
+    }
+
+
+def _bcache(bcache: Bcache) -> dict[str, Any]:
+    return {
+        "name": bcache.volume.name,
+        "level": "bcache",
+        "members": [bcache.spec.backing, *bcache.spec.caches],
+        "size_bytes": bcache.volume.size_bytes,
+        "mount": bcache.volume.content.mount,
+        "file_system": bcache.volume.content.file_system,
     }
 
 

@@ -19,8 +19,7 @@ from html import escape
 
 from ipa_partitions.disk.size import mib_text
 from ipa_partitions.plan import Plan
-from ipa_partitions.resolved import Disk
-from ipa_partitions.show.rows import Row, rows, shares
+from ipa_partitions.show.rows import Container, Row, containers, shares
 
 # All in pixels. The least width has room for a partition's number.
 _WIDTH = 960
@@ -46,9 +45,9 @@ def plan_svg(plan: Plan) -> str:
     """Return the picture; names in it are escaped, none is markup."""
     parts: list[str] = []
     top = _MARGIN
-    for disk in plan.resolved.disks:
-        parts += _disk(disk, top)
-        top += _height(disk)
+    for container in containers(plan.resolved):
+        parts += _container(container, top)
+        top += _height(container)
     # The fonts of a browser differ: text is short and never right-aligned.
     return "\n".join(
         (
@@ -73,23 +72,20 @@ def colour(row: Row) -> str:
     return _COLOURS[kind]
 
 
-def _height(disk: Disk) -> int:
-    lines = 1 + len(rows(disk))
+def _height(container: Container) -> int:
+    lines = 1 + len(container.rows)
     return lines * _LINE + _BAR + 2 * _MARGIN
 
 
-def _disk(disk: Disk, top: int) -> Iterator[str]:
-    its_rows = rows(disk)
-    title = (
-        f"{disk.device}, {mib_text(disk.size_bytes)}, {disk.table}"
-        f"{', boot loader' if disk.is_boot else ''}"
-    )
-    yield _text(_MARGIN, top + 13, title, ' font-weight="bold"')
-    sizes = [row.size_bytes for row in its_rows]
-    free = disk.size_bytes - sum(sizes)
+def _container(container: Container, top: int) -> Iterator[str]:
+    its_rows = container.rows
+    yield _text(_MARGIN, top + 13, container.title, ' font-weight="bold"')
+    drawn = [row for row in its_rows if row.taken_bytes]
+    sizes = [row.taken_bytes for row in drawn]
+    free = container.size_bytes - sum(sizes)
     widths = shares([*sizes, free], _WIDTH - 2 * _MARGIN, _LEAST)
     left, bar = _MARGIN, top + _LINE
-    for row, width in zip([*its_rows, None], widths, strict=True):
+    for row, width in zip([*drawn, None], widths, strict=True):
         yield from _box(row, left, bar, width)
         left += width
     for line, row in enumerate(its_rows):
@@ -127,6 +123,7 @@ def _told(row: Row | None) -> str:
     facts = [row.name, row.kind, mib_text(row.size_bytes)]
     facts += [word for word in (row.mount, row.file_system) if word != "none"]
     facts += [", ".join(row.images)] if row.images else []
+    facts += row.notes
     return number + " · ".join([*facts, "wiped" if row.is_new else "kept"])
 
 

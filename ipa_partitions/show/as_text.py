@@ -19,8 +19,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from ipa_partitions.boot_info import BootInfo
 from ipa_partitions.disk.size import mib_text
 from ipa_partitions.plan import Phase, Plan
-from ipa_partitions.resolved import Disk
-from ipa_partitions.show.rows import Row, rows, shares
+from ipa_partitions.show.rows import Container, Row, containers, shares
 
 WIDTH = 78
 
@@ -32,21 +31,20 @@ _TO_THE_RIGHT = {"#", "start", "size"}
 
 def plan_text(plan: Plan) -> str:
     """Return the whole plan as lines of text, the last one ended."""
-    parts = [_disk(disk) for disk in plan.resolved.disks]
+    parts = [_container(each) for each in containers(plan.resolved)]
     parts.append(_actions(plan))
     if plan.warnings:
         parts.append(["warnings:", *(f"  {line}" for line in plan.warnings)])
     return "\n".join("\n".join(part) + "\n" for part in parts)
 
 
-def _disk(disk: Disk) -> list[str]:
-    its_rows = rows(disk)
-    boot = ", boot loader" if disk.is_boot else ""
+def _container(container: Container) -> list[str]:
+    if not container.rows:
+        return [container.title]
     return [
-        f"{disk.device}: {mib_text(disk.size_bytes)}, {disk.table},"
-        f" {disk.sector_bytes}-byte sectors{boot}",
-        *_table(its_rows),
-        bar(its_rows, disk.size_bytes),
+        container.title,
+        *_table(container.rows),
+        bar(container.rows, container.size_bytes),
     ]
 
 
@@ -65,12 +63,12 @@ def _cells(row: Row) -> tuple[str, ...]:
         "-" if row.number is None else str(row.number),
         row.name,
         row.kind,
-        mib_text(row.start_bytes),
+        "-" if row.start_bytes is None else mib_text(row.start_bytes),
         mib_text(row.size_bytes),
         _or_dash(row.mount),
         _or_dash(row.file_system),
         ", ".join(row.images) or "-",
-        "wiped" if row.is_new else "kept",
+        ", ".join(("wiped" if row.is_new else "kept", *row.notes)),
     )
 
 
@@ -83,11 +81,12 @@ def bar(its_rows: Sequence[Row], size_bytes: int, width: int = WIDTH) -> str:
 
     Every part is wide enough for its number; dots are free space.
     """
+    its_rows = [row for row in its_rows if row.taken_bytes]
     labels = [
         row.name if row.number is None else f"{row.number} {row.name}"
         for row in its_rows
     ]
-    sizes = [row.size_bytes for row in its_rows]
+    sizes = [row.taken_bytes for row in its_rows]
     free = size_bytes - sum(sizes)
     least = 1 + max((len(str(row.number or 0)) for row in its_rows), default=1)
     widths = shares([*sizes, free], width - 1, least)

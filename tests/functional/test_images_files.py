@@ -31,7 +31,7 @@ from ipa_partitions import resolved
 from ipa_partitions.actions.image import DeployImage
 from ipa_partitions.actions.spread import SpreadImage
 from ipa_partitions.disk.mount import mounted
-from ipa_partitions.disk.tree import mounted_tree
+from ipa_partitions.disk.tree import Mount, mounted_tree
 from ipa_partitions.errors import CommandError, ImageError
 from ipa_partitions.images.deployers.raw import read_uuid
 from ipa_partitions.layout import model
@@ -166,7 +166,7 @@ def three_volumes(loop_disk: LoopDisk) -> list[resolved.Volume]:
 
 def check_spread(volumes: list[resolved.Volume], original: Path) -> None:
     """Check that all is there, and each file on the volume it belongs to."""
-    mounts = [(v.device, v.content.mount) for v in volumes]
+    mounts = [v.place for v in volumes]
     with mounted_tree(mounts) as root:
         check_copy(original, root)
     with mounted(volumes[0].device) as root:
@@ -330,7 +330,7 @@ def test_the_links_of_a_root_do_not_move_mount_points(
     with mounted(root) as tree:
         (tree / "var").symlink_to(canary)
         (tree / f".{canary}").mkdir(parents=True)
-    with mounted_tree([(root, "/"), (other, "/var/lib")]) as tree:
+    with mounted_tree([Mount(root, "/"), Mount(other, "/var/lib")]) as tree:
         assert (tree / f".{canary}/lib/lost+found").is_dir()
     assert list(canary.iterdir()) == []
 
@@ -342,7 +342,7 @@ def test_a_volume_that_cannot_be_mounted_leaves_none_mounted(
     run("mkfs.ext4", "-q", root)
     with (
         pytest.raises(CommandError, match="mount"),
-        mounted_tree([(root, "/"), (blank, "/var")]),
+        mounted_tree([Mount(root, "/"), Mount(blank, "/var")]),
     ):
         raise AssertionError("must not get here")
     assert root not in Path("/proc/self/mounts").read_text()

@@ -30,17 +30,47 @@ FOLDER = Path(__file__).parent
 SEED = "c0ffee00-0000-4000-8000-000000000000"
 
 DISKS: dict[str, dict[str, str]] = {
+    "bcache": {"vda": "3 GiB", "vdb": "1 GiB"},
+    "btrfs-subvolumes": {"vda": "2 GiB"},
+    "ceph": {"vda": "4 GiB", "vdb": "1 GiB", "vdc": "1 GiB"},
     "classic": {"vda": "8 GiB"},
     "config-drive": {"vda": "2 GiB"},
+    "encrypted": {"vda": "3 GiB"},
+    "encrypted-tpm": {"vda": "2 GiB"},
     "filesystems": {"vda": "2 GiB"},
     "from-rsync": {"vda": "2 GiB"},
+    "lvm": {"vda": "3 GiB", "vdb": "2 GiB"},
+    "lvm-thin": {"vda": "4 GiB"},
     "msdos": {"vda": "10 GB"},
     "one-system": {"vda": "4 GiB"},
+    "raid-levels": {
+        "vda": "3 GiB",
+        "vdb": "2 GiB",
+        "vdc": "1 GiB",
+        "vdd": "1 GiB",
+        "vde": "1 GiB",
+    },
+    "raid1-root": {"vda": "4 GiB", "vdb": "4 GiB"},
     "separate-volumes": {"vda": "12 GiB"},
     "two-disks": {"vda": "1 GiB", "vdb": "6 GB"},
     "two-systems": {"vda": "10000 MiB"},
+    "whole-disk-data": {"vda": "2 GiB", "vdb": "1 GiB", "vdc": "1 GiB"},
     "with-data": {"vda": "4 GiB"},
 }
+
+
+# What these have takes a kernel with md, LVM, LUKS or bcache.
+IN_A_MACHINE = (
+    "bcache",
+    "encrypted",
+    "encrypted-tpm",
+    "lvm",
+    "lvm-thin",
+    "raid-levels",
+    "raid1-root",
+    "whole-disk-data",
+)
+ON_LOOPS = tuple(name for name in DISKS if name not in IN_A_MACHINE)
 
 
 def document(name: str) -> dict[str, Any]:

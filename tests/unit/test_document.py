@@ -287,6 +287,7 @@ def test_defaults_follow_from_what_is_written():
     ("file:///x.tar.xz",           "tar",      "xz"),
     ("file:///x.tar.bz2",          "tar",      "none"),
     ("file:///x.squashfs",         "squashfs", "none"),
+    ("file:///x.squashfs.zst",     "squashfs", "zstd"),
     ("rsync://h/m/p",              "dir",      "none"),
     ("rsync://h/m/p.tar.gz",       "dir",      "none"),
     ("h::m/p",                     "dir",      "none"),

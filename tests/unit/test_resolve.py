@@ -253,12 +253,6 @@ def test_every_missing_disk_is_told_at_once():
 
 
 @pytest.mark.parametrize(("described", "on", "at"), [
-    (document(disk({"type": "pv", "vg": "v", "size": 9}),
-              {"type": "vg", "id": "v"}),
-     machine(1000), "$.partitions[0].volumes[0]"),
-    (document(disk(volume(9, "/x", encryption={"type": "luks2",
-                                               "tpm2": True}))),
-     machine(1000), "$.partitions[0].volumes[0].encryption"),
     (document(disk(volume(9, "/")), images=ONE),
      machine(1000, firmware="uefi"), "$.boot.firmware"),
     (document(disk(volume(9, "/")), images=ONE, boot={"firmware": "both"}),

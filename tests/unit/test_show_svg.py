@@ -102,7 +102,7 @@ def test_two_disks_are_below_each_other():
         VDA, Disk("/dev/vdb", 100 * MIB), partitions=partitions, images=[]
     )
     tops = {
-        text.text.split(",")[0]: float(text.attrib["y"])
+        text.text.split(":")[0]: float(text.attrib["y"])
         for text in parsed(plan).iter(f"{SVG}text")
         if text.text and text.text.startswith("/dev/")
     }

@@ -23,7 +23,8 @@ from tests.unit.plans import planned
 
 def row(number: int, name: str, size_mib: int) -> Row:
     return Row(
-        number, name, "linux", 0, size_mib * MIB, "none", "none",
+        number, name, "linux", 0, size_mib * MIB, size_mib * MIB,
+        "none", "none",
         keep_data=True, is_new=True, images=(),
     )  # fmt: skip
 

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipa_partitions.disk.size import MIB, parse_size
-from ipa_partitions.disk.space import NoSpaceError, allot
+from ipa_partitions.disk.space import Cost, NoSpaceError, allot
 
 
 def allot_mib(wanted, base, usable, not_asked=()):
@@ -77,9 +77,28 @@ def test_relative_sizes_give_way_to_what_nobody_asked_for():
 def test_groups_are_shared_out_in_extents():
     sizes = allot(
         [parse_size("5 MiB"), parse_size("50%")],
-        100 * MIB, 100 * MIB, [True, True], 4 * MIB,
+        100 * MIB, 100 * MIB, [True, True],
+        [Cost(4 * MIB)] * 2,
     )  # fmt: skip
     assert [size // MIB for size in sizes] == [8, 48]
+
+
+@pytest.mark.parametrize(("wanted", "granted"), [
+    (["100"],                  [100]),
+    (["40%"],                  [160]),
+    (["remaining"],            [196]),
+    (["100", "remaining"],     [100, 92]),
+    # Two copies of half are all of it, but for the metadata.
+    (["50%"],                  [196]),
+    (["25%", "25%"],           [100, 92]),
+])  # fmt: skip
+def test_what_is_kept_twice_takes_twice_the_space(wanted, granted):
+    twice = Cost(4 * MIB, copies=2, more=lambda _: 8 * MIB)
+    sizes = allot(
+        [parse_size(each) for each in wanted],
+        400 * MIB, 400 * MIB, [True] * len(wanted), [twice] * len(wanted),
+    )  # fmt: skip
+    assert [size // MIB for size in sizes] == granted
 
 
 SIZES = st.lists(

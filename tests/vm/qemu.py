@@ -11,9 +11,9 @@
 #    under the License.
 
 
-"""A virtual machine that boots a disk and is read on its serial port.
+"""A virtual machine that boots disks and is read on its serial port.
 
-It has one virtio disk, no network and no reboot: a machine that restarts or
+It has virtio disks, no network and no reboot: a machine that restarts or
 powers off has ended. Its time is bounded, and it is always ended.
 """
 
@@ -30,6 +30,8 @@ from pathlib import Path
 from typing import Any
 
 from tests import systems
+from tests.kept import CACHE
+from tests.vm.kernel import kernel
 
 # Under emulation on two busy cores a system is up in less than a minute.
 TIMEOUT_S = 300
@@ -66,6 +68,7 @@ class Facts:
     swap_uuids: tuple[str, ...]
     mounts: dict[str, dict[str, Any]]
     failed_units: str
+    arrays: str
     console: str
     seconds: float
 
@@ -76,21 +79,24 @@ class Facts:
 
 
 def boot_disk(
-    disk: Path,
+    *disks: Path,
     snapshot: bool = True,
     timeout_s: int = TIMEOUT_S,
     watch: Callable[[str], None] = lambda line: None,
 ) -> Facts:
-    """Boot ``disk`` under BIOS, return what its system says, power off.
+    """Boot the first of ``disks`` under BIOS, return what its system says.
 
     With ``snapshot`` nothing that the system writes stays. ``watch`` gets
     every line of the console. Raises BootError if no system says that it is
     up within ``timeout_s``.
     """
     snapshot_word = "on" if snapshot else "off"
+    drives = (
+        f"file={disk},if=virtio,format=raw,snapshot={snapshot_word}"
+        for disk in disks
+    )
     argv = _argv(
-        "-drive",
-        f"file={disk},if=virtio,format=raw,snapshot={snapshot_word}",
+        *(word for drive in drives for word in ("-drive", drive)),
         accelerator=VIRTUAL if has_kvm() else EMULATED,
     )
     started = time.monotonic()
@@ -113,6 +119,7 @@ def _facts(told: dict[str, Any], console: str, seconds: float) -> Facts:
         swap_uuids=tuple(told["swaps"].split()),
         mounts={mount["target"]: mount for mount in listed},
         failed_units=told["failed"],
+        arrays=told["mdstat"],
         console=console,
         seconds=seconds,
     )
@@ -128,11 +135,11 @@ def has_kvm() -> bool:
     if not Path("/dev/kvm").exists():
         return False
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    answer = systems.CACHE / f"kvm-{boot_id}"
+    answer = CACHE / f"kvm-{boot_id}"
     if not answer.exists():
         answer.parent.mkdir(parents=True, exist_ok=True)
         argv = _argv(
-            "-kernel", str(systems.debian_13().kernel),
+            "-kernel", str(kernel().image),
             "-append", "console=ttyS0 panic=-1",
             accelerator=VIRTUAL,
         )  # fmt: skip

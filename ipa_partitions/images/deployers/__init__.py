@@ -39,11 +39,18 @@ class BlockTarget:
 
 @dataclass(frozen=True)
 class FileTarget:
-    """A directory for files; ``flags`` are of the rsync program."""
+    """A directory for files; ``flags`` are of the rsync program.
+
+    ``roomy`` is a directory of the same system where there is most room,
+    for a file that is needed meanwhile, ``spare`` an empty one, outside, to
+    mount on.
+    """
 
     directory: Path
     free_bytes: int
     flags: tuple[str, ...] = ()
+    roomy: Path = Path()
+    spare: Path = Path()
 
 
 class BlockDeployer(Protocol):

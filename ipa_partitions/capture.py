@@ -1,0 +1,260 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Describe the disks of this machine as a document.
+
+What is described is laid out again by the same document: the sizes are
+exact, filesystems keep their labels and UUIDs. What a document cannot say
+is a problem, not something to leave out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ipa_partitions.disk import bcache, lvm
+from ipa_partitions.disk.contents import Contents, Partition
+from ipa_partitions.disk.filesystem import MSDOS_TYPES, known
+from ipa_partitions.disk.inventory import Array, Inventory
+from ipa_partitions.disk.size import MIB, mib_text
+from ipa_partitions.errors import MachineError, raise_all
+from ipa_partitions.layout.values import ALIASES, TYPE_GUIDS, parse_name
+
+Json = dict[str, Any]
+
+_GUIDS = {code.upper(): guid for guid, code in MSDOS_TYPES.items()}
+_SERVICES = {
+    TYPE_GUIDS["bios_boot"]: "bios_boot",
+    TYPE_GUIDS["esp"]: "esp",
+}
+_TYPES = {"pv": TYPE_GUIDS["lvm"], "raid": TYPE_GUIDS["raid"]}
+
+
+def capture(found: Inventory) -> Json:
+    """Return a document, to be verified, that describes what was found.
+
+    Raises MachineErrors for what a document cannot say.
+    """
+    work = _Capture(found)
+    entries = [
+        *(work.disk(contents) for contents in found.disks.values()),
+        *map(work.array, found.arrays),
+        *map(work.bcache, work.backings.values()),
+        *map(work.group, found.groups),
+    ]
+    raise_all(work.problems)
+    return {
+        "version": 1,
+        "partitions_policy": "verify",
+        "partitions": [entry for entry in entries if entry],
+    }
+
+
+@dataclass
+class _Capture:
+    """A capture under way, and what it could not say."""
+
+    found: Inventory
+    problems: list[MachineError] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.names = dict(_array_names(self.found.arrays))
+        self.backings = {
+            block.device: block
+            for block in self.found.bcaches
+            if block.kind == "backing"
+        }
+        self.sets = {
+            block.set_uuid or device: f"bcache{n}"
+            for n, (device, block) in enumerate(self.backings.items())
+        }
+
+    def _problem(self, device: str, problem: str) -> None:
+        self.problems.append(
+            MachineError("$", f"{device}: {problem}, which no document says")
+        )
+
+    def disk(self, contents: Contents) -> Json:
+        """Return the disk's entry."""
+        volumes = [*self._partitions(contents)]
+        if contents.table == "none":
+            whole = self._volume(contents.device, "partition")
+            volumes = [whole | {"size": "100%"}]
+        return {
+            "type": "disk",
+            "id": {
+                "type": "name",
+                "value": contents.device.removeprefix("/dev/"),
+            },
+            "table": contents.table,
+            "volumes": volumes,
+        }
+
+    def _partitions(self, contents: Contents) -> Iterator[Json]:
+        start_bytes = MIB
+        for count, partition in enumerate(contents.partitions, start=1):
+            self._place(partition, count, start_bytes)
+            # What others aligned otherwise is less than 1 MiB off.
+            end = partition.start_bytes + partition.size_bytes
+            size_bytes = max(1, round((end - start_bytes) / MIB)) * MIB
+            yield self._partition(partition, contents.table) | {
+                "size": mib_text(size_bytes)
+            }
+            start_bytes += size_bytes
+
+    def _place(self, partition: Partition, count: int, start: int) -> None:
+        if partition.number != count:
+            self._problem(partition.device, f"is no. {count} on the disk")
+        if abs(partition.start_bytes - start) >= MIB:
+            self._problem(
+                partition.device,
+                f"starts at {mib_text(partition.start_bytes)}, not at"
+                f" {mib_text(start)}",
+            )
+
+    def _partition(self, partition: Partition, table: str) -> Json:
+        code = partition.type_code
+        guid = _GUIDS.get(code, "") if table == "msdos" else code
+        if not guid:
+            self._problem(partition.device, f"has the type {code}")
+        if guid in _SERVICES:
+            label = partition.filesystem.label
+            named = {"label": label} if label else {}
+            return {"type": _SERVICES[guid], **named}
+        volume = self._volume(partition.device, "partition")
+        kind = volume["type"]
+        if kind == "partition":
+            volume |= _name(partition.name)
+            volume["partition_guid"] = ALIASES.get(guid, guid)
+        elif guid != _TYPES.get(kind, TYPE_GUIDS["linux"]):
+            self._problem(
+                partition.device,
+                f"is a {kind} of the type {ALIASES.get(guid, guid)}",
+            )
+        return volume
+
+    def _volume(self, device: str, kind: str) -> Json:
+        """Return what is on ``device``: a filesystem, or a member."""
+        for array in self.found.arrays:
+            if device in array.members:
+                return {"type": "raid", "raid": self.names[array.uuid]}
+        for group in self.found.groups:
+            if device in group.pvs:
+                return {"type": "pv", "vg": group.name}
+        for block in self.found.bcaches:
+            if block.device == device:
+                name = self.sets.get(block.set_uuid or device, "")
+                return {"type": f"bcache_{block.kind}", "bcache": name}
+        return {"type": kind, **self._content(device)}
+
+    def _content(self, device: str) -> Json:
+        content: Json = {}
+        encrypted = self.found.encrypted.get(device)
+        if encrypted:
+            content["encryption"] = {"type": "luks2"} | (
+                {"tpm2": True}
+                if encrypted.header.tpm2
+                else {"key_file": encrypted.header.key_file or "/unknown.key"}
+            )
+        filesystem = self.found.filesystem(device)
+        # What we cannot make is no more than the bytes of the volume.
+        if filesystem.kind in known():
+            content["file_system"] = filesystem.kind
+            if filesystem.label:
+                content["label"] = filesystem.label
+            if filesystem.uuid:
+                content["uuid"] = filesystem.uuid
+        names = self.found.subvolumes.get(
+            encrypted.mapping if encrypted else device, ()
+        )
+        if names:
+            content["subvolumes"] = [{"name": name} for name in names]
+        return content
+
+    def array(self, array: Array) -> Json:
+        """Return the array's entry."""
+        name = self.names[array.uuid]
+        if array.level < 0:
+            self._problem(array.device or name, "is of a level that is")
+        owner = [g.name for g in self.found.groups if array.device in g.pvs]
+        spares = len(array.members) - array.raid_devices
+        if spares < 0:
+            self._problem(array.device or name, "lacks members")
+        return {
+            "type": "raid",
+            "id": name,
+            "level": array.level,
+            "spares": max(0, spares),
+            "metadata": array.metadata,
+            **({"vg": owner[0]} if owner else self._content(array.device)),
+        }
+
+    def bcache(self, block: bcache.Superblock) -> Json:
+        """Return the entry of the set with this backing device."""
+        return {
+            "type": "bcache",
+            "id": self.sets[block.set_uuid or block.device],
+            "mode": block.mode or "none",
+            **self._content(block.device),
+        }
+
+    def group(self, group: lvm.Group) -> Json:
+        """Return the group's entry."""
+        if group.extent_bytes != lvm.EXTENT_BYTES:
+            self._problem(
+                f"group {group.name}",
+                f"has extents of {mib_text(group.extent_bytes)}",
+            )
+        return {
+            "type": "vg",
+            "id": group.name,
+            "volumes": [
+                {
+                    "type": "lv",
+                    "name": lv.name,
+                    "size": mib_text(lv.size_bytes),
+                    "layout": lv.layout,
+                    **{
+                        key: value
+                        for key in ("stripes", "mirrors", "pool")
+                        if (value := getattr(lv, key)) is not None
+                    },
+                    **(
+                        {}
+                        if lv.layout == "thin-pool"
+                        else self._content(f"/dev/{group.name}/{lv.name}")
+                    ),
+                }
+                for lv in group.volumes
+            ],
+        }
+
+
+def _name(name: str) -> Mapping[str, str]:
+    try:
+        return {"name": parse_name(name)}
+    except ValueError:
+        return {}
+
+
+def _array_names(arrays: Iterable[Array]) -> Iterator[tuple[str, str]]:
+    """Yield the UUID of each array and the name it gets in a document."""
+    taken: set[str] = set()
+    for n, array in enumerate(arrays):
+        name = array.name if re.fullmatch(r"\w[\w.+-]*", array.name) else ""
+        if not name or name in taken:
+            name = f"array{n}"
+        taken.add(name)
+        yield array.uuid, name

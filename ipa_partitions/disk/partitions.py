@@ -1,0 +1,86 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""The partitions of a disk that the kernel knows.
+
+It reads no table of a mapping, such as a disk that is reached by several
+paths; there ``kpartx`` makes more mappings.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from ipa_partitions.disk.probe import sysfs
+from ipa_partitions.run import run
+
+# sysfs and mappings count in these, whatever the sector size of the disk.
+_SECTOR_BYTES = 512
+# As udev's rules call it for such disks, in Debian and in RHEL.
+_KPARTX = ("kpartx", "-s", "-p", "-part")
+
+
+def partition_device(disk: str, number: int) -> str:
+    """Return the node of a partition, as the kernel or kpartx names it."""
+    if is_mapping(disk):
+        return f"{disk}-part{number}"
+    # block/partitions/core.c: "p" parts the digits of a disk from its own.
+    return f"{disk}{'p' if re.search(r'[0-9]$', disk) else ''}{number}"
+
+
+def is_mapping(disk: str) -> bool:
+    """Tell whether the partitions of ``disk`` are mappings, too."""
+    return disk.startswith("/dev/mapper/")
+
+
+def update(disk: str) -> None:
+    """Let the kernel know the partitions of the table, and no others."""
+    if is_mapping(disk):
+        run(*_KPARTX, "-u", disk)
+    else:
+        run("partx", "--update", disk)
+
+
+def add(disk: str) -> None:
+    """Let the kernel know what it does not know yet, if there is a table."""
+    if is_mapping(disk):
+        run(*_KPARTX, "-a", disk)
+    else:
+        # 1: there is no table, or it knew some already.
+        run("partx", "--add", disk, ok_codes=(0, 1))
+
+
+def forget(disk: str) -> None:
+    """Let the kernel know no partitions; none of them may be in use."""
+    if is_mapping(disk):
+        run(*_KPARTX, "-d", disk)
+    elif known(disk):
+        run("partx", "--delete", disk)
+
+
+def known(disk: str) -> list[str]:
+    """Return the partitions of ``disk`` that the kernel knows."""
+    if is_mapping(disk):
+        mappings = Path("/dev/mapper").glob(f"{Path(disk).name}-part*")
+        return sorted(map(str, mappings))
+    nodes = (path.parent.name for path in sysfs(disk).glob("*/partition"))
+    return sorted(f"/dev/{name.replace('!', '/')}" for name in nodes)
+
+
+def start_bytes(partition: str) -> int:
+    """Return where ``partition`` starts on its disk."""
+    if is_mapping(partition):
+        table = run("dmsetup", "table", partition)
+        return int(table.split()[-1]) * _SECTOR_BYTES
+    start = (sysfs(partition) / "start").read_text()
+    return int(start) * _SECTOR_BYTES

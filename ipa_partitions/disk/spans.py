@@ -1,0 +1,135 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""What has parts both on the disks of a document and on others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from ipa_partitions.disk import bcache, lvm
+from ipa_partitions.disk.holders import Stacks, kernel_name
+from ipa_partitions.run import run
+
+# How blkid(8) calls a part, and people the whole, if all parts of one have
+# the same UUID.
+_WHOLES = {
+    "linux_raid_member": "array",
+    "btrfs": "btrfs",
+    "zfs_member": "pool",
+}
+_PARTS = (*_WHOLES, "LVM2_member", "bcache")
+
+
+def spans(devices: Iterable[str], stacks: Stacks) -> tuple[str, ...]:
+    """Return a problem for each; ``devices`` are the disks mentioned.
+
+    What is not up is found as well. Nothing is written, nothing started.
+    """
+    mentioned = {kernel_name(device) for device in devices}
+    found = list(_by_parts(mentioned, stacks))
+    known = [disks for _, disks in found]
+    # Those whose parts say nothing, such as the arrays of firmware.
+    found += (e for e in stacks.spans(mentioned) if e[1] not in known)
+    return tuple(
+        f"{label} spans {_paths(disks & mentioned, stacks)} and"
+        f" {_paths(disks - mentioned, stacks)},"
+        f" which the document does not mention"
+        for label, disks in found
+        if disks & mentioned and disks - mentioned
+    )
+
+
+def _paths(names: Iterable[str], stacks: Stacks) -> str:
+    return ", ".join(sorted(stacks.nodes[name].device for name in names))
+
+
+def _by_parts(
+    mentioned: set[str], stacks: Stacks
+) -> Iterator[tuple[str, frozenset[str]]]:
+    """Yield what has a part on the ``mentioned`` disks, and all its disks."""
+    inside = {node.name for node in stacks.tree(mentioned)}
+    parts = _parts(inside)
+    if parts:
+        parts |= _parts(stacks.nodes.keys() - inside)
+    disks: dict[str, frozenset[str]] = {}
+    labels = {}
+    for identity, label, device in _wholes(parts):
+        own = stacks.disks(kernel_name(device))
+        disks[identity] = disks.get(identity, frozenset()) | own
+        labels[identity] = label
+    for identity, label in labels.items():
+        yield label, disks[identity]
+
+
+def _parts(names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Return what blkid says of those that are part of something."""
+    # What is registered with bcache is no device of its own.
+    nodes = (f"/dev/{n.replace('!', '/')}" for n in names if "/" not in n)
+    shown = run(
+        "blkid", "--probe", "--output", "export",
+        "--match-tag", "TYPE",
+        "--match-tag", "LABEL",
+        "--match-tag", "UUID",
+        "--match-tag", "UUID_SUB",
+        *sorted(nodes),
+        ok_codes=(0, 2, 8),  # nothing was found, or too much
+    )  # fmt: skip
+    return parse_parts(shown)
+
+
+def parse_parts(shown: str) -> dict[str, dict[str, str]]:
+    """Return what blkid has ``shown`` of parts, by device."""
+    found = {}
+    for paragraph in shown.split("\n\n"):
+        pairs = (line.partition("=") for line in paragraph.splitlines())
+        tags = {key: value.replace("\\ ", " ") for key, _, value in pairs}
+        if tags.get("TYPE") in _PARTS:
+            found[tags["DEVNAME"]] = tags
+    return found
+
+
+def _wholes(
+    parts: dict[str, dict[str, str]],
+) -> Iterator[tuple[str, str, str]]:
+    """Yield a whole's identity, its name, and a device that is part of it."""
+    # The copy of a part is none: a disk may be the image of another.
+    own = {
+        tags.get("UUID_SUB", device): (device, tags)
+        for device, tags in reversed(parts.items())
+    }
+    kinds = {tags["TYPE"] for tags in parts.values()}
+    for device, tags in own.values():
+        if kind := _WHOLES.get(tags["TYPE"]):
+            # That of an array may begin with the name of a machine.
+            name = tags.get("LABEL", "").rpartition(":")[2] or tags["UUID"]
+            yield tags["UUID"], f"{kind} {name}", device
+    if "bcache" in kinds:
+        yield from _sets(d for d, t in parts.items() if t["TYPE"] == "bcache")
+    if "LVM2_member" in kinds:
+        yield from _groups()
+
+
+def _sets(devices: Iterable[str]) -> Iterator[tuple[str, str, str]]:
+    for device in devices:
+        block = bcache.examine(device)
+        # One that was never in a set says so by zeroes.
+        if block and block.set_uuid.strip("0-"):
+            yield block.set_uuid, f"bcache {block.set_uuid}", device
+
+
+def _groups() -> Iterator[tuple[str, str, str]]:
+    for group in lvm.report():
+        for pv in group.pvs:
+            # One that is missing has no path.
+            if pv.startswith("/dev/"):
+                yield group.uuid, f"group {group.name}", pv

@@ -1,0 +1,165 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Squashfs images: kept on a volume of their system, copied file by file.
+
+One can only be read with seeking, so it has to be somewhere, and memory is
+not the place: it is a file without a name on the roomiest volume of its own
+system, which is gone when it is closed, and when this program is killed.
+
+It is mounted and copied by rsync, not unpacked by ``unsquashfs -force``:
+over a system that is updated in place, that one writes through links, and
+into both names of what was one file and is two in the image.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Literal
+
+from ipa_partitions.disk.mount import READ_ONLY, mounted
+from ipa_partitions.errors import ActionError, CommandError, ImageError
+from ipa_partitions.images import magic, stream
+from ipa_partitions.images.deployers import FileTarget
+from ipa_partitions.images.image import Image
+from ipa_partitions.run import run
+
+# A loop device ends with a whole sector, an image need not.
+_SECTOR_BYTES = 4096
+_FREE_TIMEOUT_S = 30
+
+
+@dataclass(frozen=True)
+class Squashfs:
+    """Lays the files of a squashfs into a directory."""
+
+    kind: Literal["files"] = "files"
+    tools: tuple[str, ...] = ("mount", "umount", "rsync")
+
+    def validate(self, image: Image, target: FileTarget) -> None:
+        """Look at the superblock, and at the kernel; see FileDeployer."""
+        start = stream.peek(image)
+        least_bytes = _check_start(image, start.head, target.free_bytes)
+        if start.size_bytes is not None and start.size_bytes < least_bytes:
+            raise ImageError(
+                f"{image.public_url}: is cut: {start.size_bytes} bytes, and"
+                f" its squashfs has {least_bytes}"
+            )
+        if "\tsquashfs\n" not in Path("/proc/filesystems").read_text():
+            _run(image, "modprobe", "--dry-run", "squashfs")
+
+    def execute(self, image: Image, target: FileTarget) -> None:
+        """Fetch it, and copy what is in it; see FileDeployer."""
+        with tempfile.TemporaryFile(dir=target.roomy, buffering=0) as file:
+            _fetch(image, file)
+            with _opened(image, file, target.spare) as files:
+                # Images whose times were levelled to be reproducible differ
+                # in files of the same size and time.
+                _run(
+                    image,
+                    "rsync", "-aHAXS", "--numeric-ids", "--ignore-times",
+                    "--", f"{files}/", f"{target.directory}/",
+                )  # fmt: skip
+
+
+SQUASHFS = Squashfs()
+
+
+def _check_start(image: Image, head: bytes, free_bytes: int) -> int:
+    """Return the size of the squashfs that ``head`` starts.
+
+    Raises ImageError if it is none, or none for ``free_bytes``.
+    """
+    found = magic.look(head).name or "something else"
+    if found != "squashfs":
+        raise ImageError(f"{image.public_url}: is {found}, not squashfs")
+    # linux/fs/squashfs/squashfs_fs.h: bytes_used
+    size_bytes = int.from_bytes(head[40:48], "little")
+    if size_bytes > free_bytes:
+        raise ImageError(
+            f"{image.public_url}: its {size_bytes} bytes do not fit into"
+            f" {free_bytes}"
+        )
+    return size_bytes
+
+
+def _fetch(image: Image, file: IO[bytes]) -> None:
+    """Write the image into ``file``; raises ImageError if it is another."""
+    space = os.statvfs(file.fileno())
+    with stream.streamed(image) as plain:
+        head = b""
+        for block in plain.blocks:
+            if not head:
+                head = bytes(block[: magic.HEAD_BYTES])
+                _check_start(image, head, space.f_bavail * space.f_frsize)
+            _write(image, file, block)
+        plain.verify()
+    _write(image, file, bytes(-file.tell() % _SECTOR_BYTES))
+
+
+def _write(image: Image, file: IO[bytes], data: bytes | memoryview) -> None:
+    try:
+        while data:
+            data = data[file.write(data) :]
+    except OSError as error:
+        raise ImageError(
+            f"{image.public_url}: cannot be kept: {error.strerror}"
+        ) from error
+
+
+@contextmanager
+def _opened(image: Image, file: IO[bytes], spare: Path) -> Iterator[Path]:
+    """Mount the squashfs in ``file`` on ``spare`` for a while."""
+    # The name of what has none: that of our hold on it.
+    device = f"/proc/{os.getpid()}/fd/{file.fileno()}"
+    try:
+        with mounted(device, f"loop,{READ_ONLY}", spare, "squashfs") as files:
+            yield files
+    except CommandError as error:
+        raise ImageError(f"{image.public_url}: {error}") from error
+    finally:
+        _wait_until_free(os.readlink(device))
+
+
+def _wait_until_free(name: str) -> None:
+    """Wait for the loop device of a file, which udev may still look at.
+
+    Before that the volume that the file is on cannot be unmounted.
+    """
+    until = time.monotonic() + _FREE_TIMEOUT_S
+    while any(
+        _text(file) == name
+        for file in Path("/sys/block").glob("loop*/loop/backing_file")
+    ):
+        if time.monotonic() > until:
+            raise ActionError(f"{name}: its loop device stays in use")
+        time.sleep(0.02)
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text().removesuffix("\n")
+    except OSError:  # detached meanwhile
+        return ""
+
+
+def _run(image: Image, *argv: str) -> None:
+    try:
+        run(*argv)
+    except CommandError as error:
+        raise ImageError(f"{image.public_url}: {error}") from error

@@ -1,0 +1,313 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""The test machine: it sees this machine's files and changes none of them.
+
+Its root directory is the one of the machine it runs on, read-only, under a
+layer of memory; it has a TPM 2, no network, and disks that come and go.
+What it is told and what it answers are lines of JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.vm import qemu
+from tests.vm.kernel import MOUNT_TAG, kernel
+
+PORT = "tests"
+MEMORY_MIB = 2048
+QMP_TIMEOUT_S = 60
+
+START = """\
+exec < /dev/null > /dev/ttyS0 2>&1
+mount -t tmpfs run /run
+mkdir -p /dev/pts /dev/shm /run/lock /lib/modules
+mount -t devpts devpts /dev/pts
+mount -t tmpfs shm /dev/shm
+mount --make-rshared /
+ln -s {modules} /lib/modules/
+export {environment}
+cd {folder}
+/lib/systemd/systemd-udevd --daemon
+udevadm trigger --action=add
+udevadm settle
+modprobe -a dm-mod dm-crypt bcache raid1
+{argv}
+echo o > /proc/sysrq-trigger
+read -r forever < /dev/zero
+"""
+
+
+class MachineError(AssertionError):
+    """The test machine is gone, or says nothing; told with its console."""
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A disk of the machine, and the file here that it is."""
+
+    serial: str
+    file: Path
+
+
+class Lines:
+    """Lines of JSON, to and from the other end of a socket."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._socket = end
+        self._rest = b""
+
+    def send(self, message: object) -> None:
+        """Send one line."""
+        self._socket.sendall(json.dumps(message).encode() + b"\n")
+
+    def receive(self, timeout_s: float) -> Any:
+        """Return the next line; raise EOFError, TimeoutError."""
+        until = time.monotonic() + timeout_s
+        while b"\n" not in self._rest:
+            self._socket.settimeout(max(until - time.monotonic(), 0.001))
+            received = self._socket.recv(65536)
+            if not received:
+                raise EOFError
+            self._rest += received
+        line, _, self._rest = self._rest.partition(b"\n")
+        return json.loads(line)
+
+
+class Machine:
+    """A machine that runs; made by :func:`running`."""
+
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        port: socket.socket,
+        qmp: socket.socket,
+        console: Path,
+    ) -> None:
+        self._process = process
+        self._port = Lines(port)
+        self._qmp = Lines(qmp)
+        self.console = console
+        self._deleted: set[str] = set()
+        self._qmp.receive(QMP_TIMEOUT_S)  # its greeting
+        self._command("qmp_capabilities")
+
+    def send(self, message: object) -> None:
+        """Tell the program that runs in it something."""
+        with self._talking():
+            self._port.send(message)
+
+    def receive(self, timeout_s: float) -> Any:
+        """Return what the program says next."""
+        with self._talking():
+            return self._port.receive(timeout_s)
+
+    @contextmanager
+    def _talking(self) -> Iterator[None]:
+        try:
+            yield
+        except (EOFError, OSError) as error:
+            text = self.console.read_text(errors="replace")
+            tail = "\n".join(text.splitlines()[-60:])
+            raise MachineError(
+                f"{error!r}; the end of the console:\n{tail}"
+            ) from error
+
+    def wait(self) -> None:
+        """Wait until it has powered off."""
+        self._process.wait()
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._process.kill()
+
+    @contextmanager
+    def disks(
+        self, disks: Iterable[Disk], sector_bytes: int = 512
+    ) -> Iterator[None]:
+        """Attach disks; afterwards they are gone from the machine."""
+        with ExitStack() as stack:
+            for number, disk in enumerate(disks):
+                self._add(number, disk, sector_bytes)
+                stack.callback(self._remove, disk)
+            yield
+
+    def _add(self, number: int, disk: Disk, sector_bytes: int) -> None:
+        self._command(
+            "blockdev-add",
+            **{
+                "node-name": disk.serial,
+                "driver": "raw",
+                "discard": "unmap",
+                "detect-zeroes": "unmap",
+                "cache": {"direct": False, "no-flush": True},
+                "file": {"driver": "file", "filename": str(disk.file)},
+            },
+        )
+        self._command(
+            "device_add",
+            driver="scsi-hd",
+            bus="disks.0",
+            id=disk.serial,
+            drive=disk.serial,
+            serial=disk.serial,
+            **{
+                "scsi-id": number,
+                "logical_block_size": sector_bytes,
+                "physical_block_size": sector_bytes,
+            },
+        )
+
+    def _remove(self, disk: Disk) -> None:
+        self._command("device_del", id=disk.serial)
+        while disk.serial not in self._deleted:
+            self._next()
+        self._deleted.remove(disk.serial)
+        self._command("blockdev-del", **{"node-name": disk.serial})
+
+    def _command(self, name: str, **arguments: object) -> None:
+        with self._talking():
+            self._qmp.send({"execute": name, "arguments": arguments})
+        while "return" not in (answer := self._next()):
+            if "error" in answer:
+                raise MachineError(f"{name} {arguments}: {answer['error']}")
+
+    def _next(self) -> Any:
+        with self._talking():
+            answer = self._qmp.receive(QMP_TIMEOUT_S)
+        if answer.get("event") == "DEVICE_DELETED":
+            self._deleted.add(answer["data"].get("device"))
+        return answer
+
+
+@contextmanager
+def running(
+    argv: list[str],
+    folder: Path,
+    environment: Mapping[str, str],
+    console: Path | None = None,
+) -> Iterator[Machine]:
+    """Boot a machine that runs ``argv`` in ``folder``; yield, then end it.
+
+    ``argv`` reads and writes /dev/virtio-ports/PORT; when it ends, the
+    machine powers off. The console goes to a file, unless one is given.
+    """
+    with ExitStack() as stack:
+        scratch = Path(
+            stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="ipa-partitions-vm-")
+            )
+        )
+        start = scratch / "start"
+        start.write_text(
+            START.format(
+                modules=shlex.quote(str(kernel().modules)),
+                environment=" ".join(
+                    f"{name}={shlex.quote(value)}"
+                    for name, value in environment.items()
+                ),
+                folder=shlex.quote(str(folder)),
+                argv=shlex.join(argv),
+            )
+        )
+        tpm = stack.enter_context(_tpm(scratch))
+        port, port_there = _pair(stack)
+        qmp, qmp_there = _pair(stack)
+        console = console or scratch / "console"
+        process = subprocess.Popen(
+            _argv(start, console, port_there, qmp_there, tpm),
+            stdin=subprocess.DEVNULL,
+            pass_fds=[end.fileno() for end in (port_there, qmp_there, tpm)],
+        )
+        stack.callback(_end, process)
+        for end in (port_there, qmp_there, tpm):
+            end.close()
+        yield Machine(process, port, qmp, console)
+
+
+def _argv(
+    start: Path,
+    console: Path,
+    port: socket.socket,
+    qmp: socket.socket,
+    tpm: socket.socket,
+) -> list[str]:
+    accelerator = qemu.VIRTUAL if qemu.has_kvm() else qemu.EMULATED
+    return [
+        "qemu-system-x86_64", *accelerator,
+        "-smp", "1", "-m", str(MEMORY_MIB),
+        "-display", "none", "-no-reboot", "-nic", "none",
+        "-kernel", str(kernel().image),
+        "-initrd", str(kernel().initramfs),
+        "-append",
+        f'console=ttyS0 tsc=unstable quiet panic=-1 "start={start}"',
+        "-serial", f"file:{console}",
+        "-chardev", f"socket,id=qmp,fd={qmp.fileno()}",
+        "-mon", "chardev=qmp,mode=control",
+        "-virtfs", f"local,path=/,mount_tag={MOUNT_TAG},"
+        "security_model=none,readonly=on,multidevs=remap",
+        "-device", "virtio-rng-pci",
+        "-device", "virtio-scsi-pci,id=disks",
+        "-device", "virtio-serial-pci",
+        "-chardev", f"socket,id=port,fd={port.fileno()}",
+        "-device", f"virtserialport,chardev=port,name={PORT}",
+        "-chardev", f"socket,id=tpm,fd={tpm.fileno()}",
+        "-tpmdev", "emulator,id=tpm,chardev=tpm",
+        "-device", "tpm-tis,tpmdev=tpm",
+    ]  # fmt: skip
+
+
+@contextmanager
+def _tpm(scratch: Path) -> Iterator[socket.socket]:
+    """Start a TPM 2; yield the socket to hand to the machine."""
+    state = scratch / "tpm"
+    state.mkdir()
+    here, there = socket.socketpair()
+    with here, there:
+        process = subprocess.Popen(
+            [
+                "swtpm", "socket", "--tpm2",
+                "--tpmstate", f"dir={state}",
+                "--ctrl", f"type=unixio,clientfd={there.fileno()}",
+                "--flags", "startup-clear",
+            ],
+            pass_fds=[there.fileno()],
+            stderr=subprocess.DEVNULL,  # it tells us that the machine ended
+        )  # fmt: skip
+        there.close()
+        try:
+            yield here
+        finally:
+            _end(process)
+
+
+def _pair(stack: ExitStack) -> tuple[socket.socket, socket.socket]:
+    ends = socket.socketpair()
+    for end in ends:
+        stack.enter_context(end)
+    return ends
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
