@@ -163,11 +163,15 @@ class _Capture:
         content: Json = {}
         encrypted = self.found.encrypted.get(device)
         if encrypted:
-            content["encryption"] = {"type": "luks2"} | (
+            header = encrypted.header
+            key = (
                 {"tpm2": True}
-                if encrypted.header.tpm2
-                else {"key_file": encrypted.header.key_file or "/unknown.key"}
+                if header.tpm2
+                else {"key_file": header.key_file}
             )
+            content["encryption"] = {"type": "luks2", **key}
+            if not encrypted.mapping or None in key.values():
+                self._problem(device, "is encrypted with a key unknown here")
         filesystem = self.found.filesystem(device)
         # What we cannot make is no more than the bytes of the volume.
         if filesystem.kind in known():

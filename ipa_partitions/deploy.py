@@ -15,7 +15,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -29,7 +30,11 @@ from ipa_partitions.boot_info import (
     switch,
 )
 from ipa_partitions.capture import capture as captured
-from ipa_partitions.disk.inventory import Inventory, read_inventory
+from ipa_partitions.disk.inventory import (
+    Inventory,
+    inventory_up,
+    read_inventory,
+)
 from ipa_partitions.disk.machine import Disk, Machine
 from ipa_partitions.disk.match import NoSingleDiskError, by_name
 from ipa_partitions.disk.namespace import with_private_mounts
@@ -125,7 +130,7 @@ def capture(names: Sequence[str] = ()) -> dict[str, Any]:
     disks = _disks(names, probe())
     found = with_private_mounts(
         lambda: read_inventory(
-            {disk.device: disk.sector_bytes for disk in disks}, {}, {}
+            {disk.device: disk.sector_bytes for disk in disks}
         )
     )
     return captured(found)
@@ -192,7 +197,7 @@ def get_boot_info(partition: str | None = None) -> BootInfo:
     """
 
     def job() -> BootInfo:
-        with _found(partition).opened() as directory:
+        with _found(partition) as found, found.opened() as directory:
             return read(directory)
 
     return with_private_mounts(job)
@@ -207,14 +212,32 @@ def switch_boot(
     """
 
     def job() -> BootInfo:
-        with _found(partition).opened(writable=True) as directory:
+        with (
+            _found(partition, writable=True) as found,
+            found.opened(writable=True) as directory,
+        ):
             return switch(directory, image, once)
 
     return with_private_mounts(job)
 
 
-def _found(partition: str | None) -> BootDirectory:
-    return find([partition] if partition else filesystem_devices())
+@contextmanager
+def _found(
+    partition: str | None, writable: bool = False
+) -> Iterator[BootDirectory]:
+    """Yield the boot directory, of an array or a group if need be."""
+    if partition:
+        yield find([partition])
+        return
+    try:
+        found = find(filesystem_devices())
+    except MachineError:
+        # It may be on what is not up, as nothing is after a deployment.
+        disks = {disk.device: disk.sector_bytes for disk in probe().disks}
+        with inventory_up(disks, read_only=not writable) as there:
+            yield find([*there.found])
+        return
+    yield found
 
 
 def _writes_loader(made: plan.Plan) -> bool:

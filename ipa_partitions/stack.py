@@ -81,7 +81,9 @@ def root_words(resolved: ResolvedLayout, root: Volume) -> Iterator[str]:
 def _luks_words(root: Volume) -> Iterator[str]:
     luks = root.luks
     assert luks
-    key = "none" if luks.tpm2 else key_path(root)
+    # Nobody knows the UUID before: an initrd of the image can have the key
+    # only where the document has it.
+    key = luks.key_file or "none"
     yield f"rd.luks.name={luks.uuid}={luks.name}"
     if luks.tpm2:
         yield f"rd.luks.options={luks.uuid}=tpm2-device=auto"

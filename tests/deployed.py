@@ -27,6 +27,7 @@ from ipa_partitions.disk.filesystem import MSDOS_TYPES
 from ipa_partitions.resolved import Disk, ResolvedLayout, Volume
 from tests import file_server, layouts, servers, tiny
 
+MEMBERS = ("linux_raid_member", "LVM2_member", "bcache")
 SERVER = "images.example.com"
 
 
@@ -203,7 +204,7 @@ def assert_filesystem(volume: Volume) -> None:
     """Compare what is in a volume with what blkid reads."""
     found, content = tags(volume.device), volume.content
     if content.file_system == "none":
-        assert found.get("TYPE") in (None, "iso9660")
+        assert found.get("TYPE") in (None, "iso9660", *MEMBERS)
         return
     assert found["TYPE"] == content.file_system
     assert found["UUID"] == volume.uuid

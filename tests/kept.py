@@ -38,7 +38,7 @@ def kept(name: str, recipe: Path, make: Callable[[Path], None]) -> Path:
     if folder.exists():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    for old in folder.parent.glob(f"{folder.stem.rpartition('-')[0]}-*"):
+    for old in folder.parent.glob(f"{Path(name).name}-*"):
         shutil.rmtree(old)
     # Beside its place, so that a build that was broken off is none.
     fresh = Path(tempfile.mkdtemp(prefix=".building-", dir=folder.parent))

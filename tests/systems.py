@@ -100,7 +100,7 @@ line=$(printf '%s {{"id": "%s", "version": "%s", "kernel": "%s",
     {UP} "$ID" "$VERSION_ID" "$(uname -r)" "$(echo $swaps)" \\
     "$(systemctl list-units --failed --plain --no-legend | tr -d '"')" \\
     "$(cat /proc/cmdline)" "$(cat /proc/mdstat 2> /dev/null)" \\
-    "$mounts" | tr '\\n' ' ')
+    "$mounts" | tr '\\n\\t' '  ')
 printf '\\n%s\\n' "$line" > /dev/ttyS0
 if grep -q -w {POWER_OFF} /proc/cmdline; then
     systemctl poweroff --no-block
@@ -133,6 +133,11 @@ class SystemImage:
     version: str
     disk_format: str
     path: Path
+
+    @property
+    def kernel(self) -> Path:
+        """Its kernel, as a file of its own."""
+        return self.path.parent / "vmlinuz"
 
     @property
     def sha256(self) -> str:
@@ -181,6 +186,7 @@ def _bootstrap(suite: str, packages: tuple[str, ...], target: Path) -> None:
             *(f"--dpkgopt=path-exclude=/usr/share/{u}/*" for u in USELESS),
             f"--essential-hook=sync-in {overlay} /",
             "--customize-hook=rm -rf $1/var/cache/debconf $1/var/log/*",
+            f"--customize-hook=cp $1/boot/vmlinuz-* {target.parent}/vmlinuz",
             suite, str(target),
             *_sources(suite),
         )  # fmt: skip

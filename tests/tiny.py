@@ -61,8 +61,11 @@ def image_file(folder: Path, file_name: str) -> Path:
         plain = raw_system(folder, name)
     else:
         root = tree(folder, name)
-        plain = folder / f"{name}.tar"
-        _run("tar", "-C", str(root), "-cf", str(plain), ".")
+        plain = folder / f"{name}.{kind}"
+        if kind == "squashfs":
+            _run("mksquashfs", str(root), str(plain), "-no-progress")
+        else:
+            _run("tar", "-C", str(root), "-cf", str(plain), ".")
         shutil.rmtree(root)
     compress = _COMPRESS.get(Path(file_name).suffix)
     if compress:

@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Self
@@ -31,6 +32,7 @@ class StopHolders:
     """Stop arrays, groups, mappings and bcache sets, in whatever order."""
 
     disks: tuple[str, ...]
+    makes: tuple[str, ...]
     phase: ClassVar[Phase] = Phase.STOP
     tools: ClassVar[tuple[str, ...]] = ("blkid",)
 
@@ -43,7 +45,18 @@ class StopHolders:
     def plan(cls, resolved: ResolvedLayout) -> Iterator[Self]:
         """Plan one for all disks that are laid out anew."""
         if resolved.layout.policy == "clean":
-            yield cls(tuple(disk.device for disk in resolved.disks))
+            yield cls(
+                tuple(disk.device for disk in resolved.disks),
+                (
+                    *(array.spec.device for array in resolved.arrays),
+                    *(bcache.spec.device for bcache in resolved.bcaches),
+                    *(
+                        lv.spec.device
+                        for group in resolved.groups
+                        for lv in group.volumes
+                    ),
+                ),
+            )
 
     def __str__(self) -> str:
         """Tell what is stopped."""
@@ -53,13 +66,24 @@ class StopHolders:
         )
 
     def validate(self) -> None:
-        """Raise MachineError if one of them is on other disks as well."""
+        """Raise MachineError for one that is on other disks as well.
+
+        Or that is on no disk of these and has the path of one to be made.
+        """
         stacks = read_stacks()
+        disks = {kernel_name(disk) for disk in self.disks}
+        for path in filter(os.path.lexists, self.makes):
+            own = stacks.disks(kernel_name(path))
+            if own.isdisjoint(disks):
+                raise MachineError(
+                    "$.partitions",
+                    f"{path} is there already, on {', '.join(sorted(own))},"
+                    " which the document does not mention",
+                )
         if found := spans(self.disks, stacks):
             raise MachineError("$.partitions", "; ".join(found))
         # Which programs it takes is known only here.
-        names = {kernel_name(disk) for disk in self.disks}
-        for program in missing_programs(stacks.holders(names)):
+        for program in missing_programs(stacks.holders(disks)):
             raise MachineError("$", f"the program {program} is not there")
 
     def execute(self) -> None:

@@ -18,11 +18,11 @@ stopped afterwards.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from ipa_partitions.disk import bcache, luks, lvm, md, partitions
 from ipa_partitions.disk.contents import (
@@ -33,6 +33,7 @@ from ipa_partitions.disk.contents import (
 )
 from ipa_partitions.disk.mount import mounted
 from ipa_partitions.disk.probe import wait_for_device
+from ipa_partitions.disk.started import array_up, data_of, group_up, opened
 from ipa_partitions.errors import CommandError
 from ipa_partitions.run import run
 
@@ -91,37 +92,52 @@ class Inventory:
 
 def read_inventory(
     disks: Mapping[str, int],
-    arrays: Mapping[str, str],
-    keys: Mapping[str, luks.Luks],
+    arrays: Mapping[str, str] = MappingProxyType({}),
+    keys: Mapping[str, luks.Luks] = MappingProxyType({}),
 ) -> Inventory:
     """Return what is on ``disks``, which are given with their sector size.
 
     ``arrays`` says by which path the array of a member shall be known;
-    ``keys`` are tried on the encrypted devices that they are given for.
+    ``keys`` are tried on the encrypted devices that they are given for, on
+    others what their own headers name.
     """
+    with inventory_up(disks, arrays, keys) as found:
+        return found
+
+
+@contextmanager
+def inventory_up(
+    disks: Mapping[str, int],
+    arrays: Mapping[str, str] = MappingProxyType({}),
+    keys: Mapping[str, luks.Luks] = MappingProxyType({}),
+    read_only: bool = True,
+) -> Iterator[Inventory]:
+    """Yield what is on ``disks``, all that can be started being up."""
     contents = {
         device: read_contents(device, sector_bytes)
         for device, sector_bytes in disks.items()
     }
     with ExitStack() as stack:
-        look = _Look(stack, dict(_filesystems(contents.values())), arrays)
+        found = dict(_filesystems(contents.values()))
+        look = _Look(stack, found, arrays, read_only)
         if any(found.kind in _STACKED for found in look.found.values()):
             _know_partitions(contents.values())
         found_arrays = look.into_arrays()
         groups = look.into_groups()
         bcaches = look.into_bcaches()
         encrypted = look.into_encrypted(keys)
-        return Inventory(
+        subvolumes = {
+            device: _subvolumes(look.node(device))
+            for device in look.of_kind("btrfs")
+        }
+        yield Inventory(
             contents,
             found_arrays,
             groups,
             bcaches,
             encrypted,
             look.found,
-            {
-                device: _subvolumes(look.node(device))
-                for device in look.of_kind("btrfs")
-            },
+            subvolumes,
         )
 
 
@@ -152,6 +168,7 @@ class _Look:
     stack: ExitStack
     found: dict[str, Filesystem]
     arrays: Mapping[str, str]
+    read_only: bool
     nodes: dict[str, str] = field(default_factory=dict)
 
     def of_kind(self, kind: str) -> list[str]:
@@ -174,7 +191,9 @@ class _Look:
             own = [block for block in blocks if block.uuid == identity]
             names = [self.arrays.get(block.device) for block in own]
             name = next(filter(None, names), f"/dev/md/{own[0].name}")
-            device = self.stack.enter_context(_array_up(own, name))
+            device = self.stack.enter_context(
+                array_up(own, name, self.read_only)
+            )
             if device:
                 self._into(device)
             arrays.append(
@@ -195,7 +214,7 @@ class _Look:
         pvs = self.of_kind("LVM2_member")
         groups = lvm.report(pvs) if pvs else ()
         for group in groups:
-            self.stack.enter_context(_group_up(group))
+            self.stack.enter_context(group_up(group, self.read_only))
             for lv in group.volumes:
                 device = f"/dev/{group.name}/{lv.name}"
                 if lv.layout != "thin-pool" and Path(device).exists():
@@ -208,7 +227,7 @@ class _Look:
         blocks = [found for d in devices if (found := bcache.examine(d))]
         for block in blocks:
             if block.kind == "backing":
-                node = self.stack.enter_context(_data_of(block))
+                node = self.stack.enter_context(data_of(block))
                 self.nodes[block.device] = node
                 self.found[block.device] = read_filesystem(node)
         return tuple(blocks)
@@ -220,105 +239,16 @@ class _Look:
         encrypted = {}
         for device in self.of_kind("crypto_LUKS"):
             header = luks.examine(self.node(device))
+            own = luks.Luks(
+                device, "", header.uuid, header.key_file, header.tpm2
+            )
             mapping = self.stack.enter_context(
-                _opened(self.node(device), header, keys.get(device))
+                opened(self.node(device), header, keys.get(device, own))
             )
             if mapping:
                 self._into(mapping)
             encrypted[device] = Encrypted(device, header, mapping)
         return encrypted
-
-
-@contextmanager
-def _array_up(blocks: Sequence[md.Superblock], device: str) -> Iterator[str]:
-    """Have an array up as ``device``; yield that, or nothing if it fails."""
-    was_up = any(_holder(block.device, "md") for block in blocks)
-    was_named = os.path.lexists(device)
-    members = [block.device for block in blocks]
-    try:
-        md.assemble(device, blocks[0].uuid, members, read_only=True)
-    except CommandError:
-        yield ""
-        return
-    try:
-        yield device
-    finally:
-        if not was_up:
-            md.stop(device)
-        elif not was_named:
-            Path(device).unlink()
-
-
-@contextmanager
-def _group_up(group: lvm.Group) -> Iterator[None]:
-    """Have what can be activated of a group active."""
-    if all(lv.is_active for lv in group.volumes):
-        yield
-        return
-    # What is incomplete stays down, and shows by what is not found in it.
-    with suppress(CommandError):
-        lvm.activate(group.name, group.pvs, read_only=True)
-    try:
-        yield
-    finally:
-        lvm.deactivate(group.name, group.pvs)
-
-
-@contextmanager
-def _data_of(block: bcache.Superblock) -> Iterator[str]:
-    """Yield the device of what is cached, without starting the set.
-
-    To start it would write; what is dirty in the cache is not seen so.
-    """
-    up = bcache.running(block.device)
-    if up:
-        yield up
-        return
-    node = run(
-        "losetup", "--find", "--show", "--read-only",
-        f"--offset={block.data_at_bytes}", block.device,
-    ).strip()  # fmt: skip
-    try:
-        yield node
-    finally:
-        run("losetup", "--detach", node)
-
-
-@contextmanager
-def _opened(
-    device: str, header: luks.Header, key: luks.Luks | None
-) -> Iterator[str]:
-    """Yield the open encrypted device, empty where no key opens it."""
-    up = _holder(device, "dm")
-    if up:
-        yield up
-        return
-    if key is None:
-        yield ""
-        return
-    name = f"luks-{header.uuid}"
-    own = replace(key, device=device, uuid=header.uuid, name=name)
-    try:
-        luks.open_(own, read_only=True)
-    except CommandError:
-        yield ""
-        return
-    try:
-        yield own.mapping
-    finally:
-        luks.close(own.name)
-
-
-def _holder(device: str, kind: str) -> str:
-    """Return what stands on ``device``, if it is up: an array or a mapping."""
-    name = Path(device).resolve().name
-    for holder in Path("/sys/class/block", name, "holders").glob("*"):
-        if (holder / kind).is_dir():
-            label = holder / "dm/name"
-            if label.exists():
-                return f"/dev/mapper/{label.read_text().strip()}"
-            return f"/dev/{holder.name}"
-    return ""
 
 
 def _subvolumes(device: str) -> tuple[str, ...]:

@@ -15,37 +15,47 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
+from ipa_partitions.disk.md_examine import (
+    Superblock,
+    examine,
+    mdadm_uuid,
+    run_mdadm,
+)
 from ipa_partitions.disk.probe import BUSY_TIMEOUT_S, wait_for_device
 from ipa_partitions.disk.size import MIB, floor_mib
 from ipa_partitions.disk.table import wipe
 from ipa_partitions.errors import CommandError
-from ipa_partitions.run import run
+
+__all__ = [
+    "OVERHEAD_BYTES",
+    "Array",
+    "Superblock",
+    "array_bytes",
+    "assemble",
+    "conf_line",
+    "create",
+    "create_argv",
+    "examine",
+    "mdadm_uuid",
+    "stop",
+]
 
 # Of every member, for every version of metadata: superblock, bitmap, log of
 # bad blocks.
 OVERHEAD_BYTES = MIB
 
-# Not waiting for a udevd that may not run, mdadm makes /dev/md/NAME itself;
-# nor shall it heed a configuration that the ramdisk may have. See mdadm(8).
-_MDADM = ("env", "MDADM_NO_UDEV=1", "mdadm")
-_ALONE = "--config=none"
-
 # Levels without parity are cut at whole MiB, whatever their members are.
 _CHUNKS_KIB = {0: 1024, 4: 512, 5: 512, 6: 512, 10: 1024}
 
-_PARITIES = {4: 1, 5: 1, 6: 2}
+# How long udev may take to see that an array is gone.
+_UDEV_TIMEOUT_S = 10
 
-_FIELD = re.compile(r" *(\w[\w ]*) : (.*)")
-_ROLE = re.compile(r"device (\d+)$")
-# "this", number, major, minor, role, state: how 0.90 puts it.
-_OLD_ROLE = re.compile(r"this(?: +\d+){3} +(\d+) +active")
+_PARITIES = {4: 1, 5: 1, 6: 2}
 
 
 @dataclass(frozen=True)
@@ -66,25 +76,6 @@ class Array:
     member_bytes: int
 
 
-@dataclass(frozen=True)
-class Superblock:
-    """What a member says of its array.
-
-    ``level`` is -1 for one that we cannot make, ``role`` None for a spare,
-    ``array_bytes`` whole MiB, and 0 for level 0, where each member knows its
-    own part only.
-    """
-
-    device: str
-    uuid: str
-    name: str
-    level: int
-    raid_devices: int
-    role: int | None
-    metadata: str
-    array_bytes: int
-
-
 def array_bytes(level: int, member_sizes: Sequence[int], spares: int) -> int:
     """Return the size of the array, 0 at most where members are too small.
 
@@ -102,12 +93,10 @@ def array_bytes(level: int, member_sizes: Sequence[int], spares: int) -> int:
 
 
 def create_argv(array: Array) -> tuple[str, ...]:
-    """Return the command that makes ``array``."""
+    """Return the words for mdadm(8) that make ``array``."""
     is_old = array.metadata == "0.90"
     words = [
-        *_MDADM,
         "--create", array.device,
-        _ALONE,
         # Ask nothing.
         "--run",
         # No member waits as a spare to be rebuilt.
@@ -150,7 +139,7 @@ def create(array: Array) -> None:
         _zero_start(device)
     # Without --assume-clean: no device promises that it reads as zeroes
     # after a discard, and members that differ are not an array.
-    run(*create_argv(array))
+    run_mdadm(*create_argv(array))
     wait_for_device(
         array.device, array_bytes(array.level, sizes, len(array.spares))
     )
@@ -182,59 +171,12 @@ def _freeze(device: str) -> None:
 
 
 def _sysfs(device: str) -> Path:
+    return Path("/sys/dev/block", _number(device))
+
+
+def _number(device: str) -> str:
     number = Path(device).stat().st_rdev
-    return Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}")
-
-
-def examine(device: str) -> Superblock | None:
-    """Return what ``device`` says of the array it is in, None if in none.
-
-    The arrays of firmware, which mdadm knows as well, count as none.
-    Nothing is written.
-    """
-    try:
-        shown = run(*_MDADM, "--examine", device, _ALONE)
-    except CommandError as error:
-        # Its only sign; other failures are to be seen.
-        if "No md superblock detected" in str(error):
-            return None
-        raise
-    return parse_examined(device, shown)
-
-
-def parse_examined(device: str, shown: str) -> Superblock | None:
-    """Return the superblock that ``mdadm --examine`` has ``shown``."""
-    lines = shown.splitlines()
-    matches = filter(None, map(_FIELD.match, lines))
-    fields = {match[1]: match[2] for match in matches}
-    uuid = fields.get("Array UUID", fields.get("UUID"))
-    if uuid is None or "Raid Level" not in fields:
-        return None
-    name = fields.get("Name", "").partition("  (local to")[0]
-    level = re.fullmatch(r"raid(\d+)", fields["Raid Level"])
-    role = _ROLE.search(fields.get("Device Role", "")) or next(
-        filter(None, map(_OLD_ROLE.match, lines)), None
-    )
-    return Superblock(
-        device=device,
-        uuid=dashed(uuid),
-        name=name.rpartition(":")[2],
-        level=int(level[1]) if level else -1,
-        raid_devices=int(fields["Raid Devices"]),
-        role=int(role[1]) if role else None,
-        # 0.90 has a third part, which never changed.
-        metadata=fields["Version"].removesuffix(".00"),
-        array_bytes=floor_mib(
-            int(fields.get("Array Size", "0").split()[0]) * 1024
-        ),
-    )
-
-
-def dashed(uuid: str) -> str:
-    """Return a UUID that mdadm has shown as any other is written."""
-    digits = uuid.replace(":", "").lower()
-    ends = (0, 8, 12, 16, 20, 32)
-    return "-".join(digits[a:b] for a, b in pairwise(ends))
+    return f"{os.major(number)}:{os.minor(number)}"
 
 
 def assemble(
@@ -256,10 +198,8 @@ def assemble(
         return
     if os.path.lexists(device):
         raise CommandError(f"{device}: another array has that name")
-    run(
-        *_MDADM,
+    run_mdadm(
         "--assemble", device,
-        _ALONE,
         f"--uuid={uuid}",
         "--run",
         *(["--readonly"] if read_only else []),
@@ -291,19 +231,25 @@ def stop(device: str) -> None:
 
     Raises CommandError if it is in use and remains so.
     """
-    end = time.monotonic() + BUSY_TIMEOUT_S
     node = Path(device).resolve()
+    if not _is_up(node):
+        return
+    known = Path("/run/udev/data", f"b{_number(str(node))}")
+    end = time.monotonic() + BUSY_TIMEOUT_S
     while _is_up(node):
         try:
-            run(*_MDADM, "--stop", str(node), _ALONE)
+            run_mdadm("--stop", str(node))
             break
         except CommandError:
             # udev looks at it for a moment after any change.
             if time.monotonic() > end:
                 raise
             time.sleep(0.05)
+    # Later than now, udev would take away the links of the next array.
+    end = time.monotonic() + _UDEV_TIMEOUT_S
+    while known.exists() and time.monotonic() < end:
+        time.sleep(0.01)
     if Path(device).is_symlink():
-        # mdadm or udev may be about to do it.
         Path(device).unlink(missing_ok=True)
 
 
@@ -313,12 +259,6 @@ def _is_up(node: Path) -> bool:
         return False
     state = _sysfs(str(node)) / "md/array_state"
     return state.exists() and state.read_text() != "clear\n"
-
-
-def mdadm_uuid(uuid: str) -> str:
-    """Return a UUID as mdadm writes it, in four groups of eight digits."""
-    digits = uuid.replace("-", "")
-    return ":".join(digits[n : n + 8] for n in range(0, 32, 8))
 
 
 def conf_line(array: Array) -> str:

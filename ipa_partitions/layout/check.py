@@ -193,14 +193,22 @@ def _content_problems(
 
 
 def _unbootable(layout: model.Layout) -> Iterator[LayoutError]:
-    """Yield the systems that cannot boot, as nothing is deployed."""
-    if layout.policy == "clean" and layout.boot.loader != model.NONE:
-        for image in layout.systems:
-            if image.deploy == "never":
-                yield LayoutError(
-                    f"{image.at}.deploy",
-                    "'never' leaves nothing to boot where all is cleared",
-                )
+    """Yield the systems that cannot boot, as their root stays empty."""
+    if layout.boot.loader == model.NONE:
+        return
+    emptied = {
+        name
+        for _, content in contents(layout)
+        if not content.keep_data and "/" in dict(content.mounts)
+        for name in content.images
+    }
+    for image in layout.systems:
+        is_emptied = layout.policy == "clean" or image.name in emptied
+        if image.deploy == "never" and is_emptied:
+            yield LayoutError(
+                f"{image.at}.deploy",
+                "'never' leaves nothing to boot where the root is made anew",
+            )
 
 
 def _unreadable_by_grub(layout: model.Layout) -> Iterator[LayoutError]:

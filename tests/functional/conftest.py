@@ -23,6 +23,7 @@ from pathlib import Path
 import pytest
 
 from tests import loops
+from tests.functional import file_images
 from tests.servers import Server, http_server
 
 MIB = 1024**2
@@ -76,6 +77,13 @@ def loop_disk(tmp_path: Path) -> Iterator[Callable[..., str]]:
             where for device in made for where in loops.mount_points(device)
         ]
     assert left == [], "still mounted"
+
+
+@pytest.fixture
+def system_tree(loop_disk: Callable[..., str]) -> Iterator[Path]:
+    """Return a small system with everything that a file can have."""
+    with file_images.system_tree(loop_disk(64)) as tree:
+        yield tree
 
 
 @pytest.fixture

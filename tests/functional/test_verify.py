@@ -15,7 +15,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import subprocess
 from pathlib import Path
 
@@ -24,6 +23,7 @@ import pytest
 from ipa_partitions.deploy import Request, deploy, verify
 from ipa_partitions.errors import DifferencesError, LayoutErrors
 from tests import documents, file_server, tiny
+from tests.digest import digest
 
 DISK_MIB = 1000
 
@@ -50,10 +50,6 @@ def request(image_info):
     return Request(image_info, firmware="bios")
 
 
-def disk_hash(device):
-    return hashlib.sha256(Path(device).read_bytes()).hexdigest()
-
-
 def run(*argv):
     subprocess.run(argv, check=True, capture_output=True)
 
@@ -72,9 +68,9 @@ def volumes(image_info):
 def test_what_was_deployed_matches(laid_out):
     image_info = under_verify(layout(laid_out))
     assert verify(request(image_info)) == ()
-    before = disk_hash(laid_out)
+    before = digest(laid_out)
     deploy(request(image_info))
-    assert disk_hash(laid_out) == before
+    assert digest(laid_out) == before
 
 
 @pytest.mark.parametrize(("change", "told"), [
@@ -102,14 +98,14 @@ def test_what_was_deployed_matches(laid_out):
 def test_every_difference_is_told_and_nothing_written(laid_out, change, told):
     image_info = under_verify(layout(laid_out))
     change(volumes(image_info))
-    before = disk_hash(laid_out)
+    before = digest(laid_out)
     found = verify(request(image_info))
     assert [f.removeprefix(laid_out) for f in found] == told
     if told:
         with pytest.raises(DifferencesError) as raised:
             deploy(request(image_info))
         assert raised.value.differences == found
-    assert disk_hash(laid_out) == before
+    assert digest(laid_out) == before
 
 
 def test_another_table_is_a_difference(laid_out):
@@ -147,9 +143,9 @@ def test_only_what_is_not_kept_is_made_anew(laid_out, tmp_path):
     volumes(image_info)[2]["keep_data"] = False
     with Path(f"{laid_out}p3").open("rb") as swap:
         swap_before = swap.read(4096)
-    before = [disk_hash(f"{laid_out}p{n}") for n in (1, 2)]
+    before = [digest(f"{laid_out}p{n}") for n in (1, 2)]
     deploy(request(image_info))
-    assert [disk_hash(f"{laid_out}p{n}") for n in (1, 2)] == before
+    assert [digest(f"{laid_out}p{n}") for n in (1, 2)] == before
     with Path(f"{laid_out}p3").open("rb") as swap:
         swap_after = swap.read(4096)
     # A swap again, with another UUID.
@@ -209,25 +205,6 @@ def test_one_system_of_two_is_replaced(loop_disk, tmp_path):
     assert second.boot_info.multiboot_partition == (
         first.boot_info.multiboot_partition
     )
-
-
-def test_an_update_in_place_keeps_what_it_does_not_bring(loop_disk, tmp_path):
-    device = loop_disk(DISK_MIB)
-    archive = tiny.image_file(tmp_path, "one.tar.zst")
-    where = tmp_path / "look"
-    with file_server.serving(archive) as url:
-        image_info = documents.one_disk(
-            device,
-            partition("root", "remaining", mount="/"),
-            images=[tiny.image_entry(archive, url) | {"name": "one"}],
-        )
-        first = deploy(request(image_info))
-        written(f"{device}p2", where, "own", "of the first")
-        again = under_verify(copy.deepcopy(image_info))
-        again["images"][0]["deploy"] = "always"
-        second = deploy(request(again))
-    assert second.root_uuid == first.root_uuid
-    assert written(f"{device}p2", where, "own") == "of the first"
 
 
 def test_a_block_image_never_replaces_what_is_kept(loop_disk, tmp_path):

@@ -29,7 +29,7 @@ import yaml
 
 from ipa_partitions import cli, hardware, layout
 from ipa_partitions.boot_info import BootInfo
-from ipa_partitions.deploy import Result
+from ipa_partitions.deploy import Request, Result, make_plan
 from ipa_partitions.disk.machine import Machine
 from ipa_partitions.errors import LayoutErrors
 from ipa_partitions.extensions.partitions import PartitionsExtension
@@ -37,6 +37,7 @@ from ipa_partitions.later import refusals
 from ipa_partitions.layout.classic import Classic
 from ipa_partitions.layout.values import TYPE_GUIDS
 from ipa_partitions.progress import Progress
+from ipa_partitions.show.as_json import actions_json
 from tests import layouts
 
 ROOT = Path(__file__).parents[2]
@@ -217,18 +218,7 @@ def of(*volumes, more=(), image=None, **keys):
     return {"partitions_policy": "clean", **document, **keys}
 
 
-def member(kind, **keys):
-    return {"type": kind, "size": "1 GiB", **keys}
-
-
 LATER = {
-    "pv": of(member("pv", vg="vg"), more=[{"type": "vg", "id": "vg"}]),
-    "raid": of(*[member("raid", raid="md")] * 2,
-               more=[{"type": "raid", "id": "md", "level": 1}]),
-    "bcache": of(member("bcache_backing", bcache="bc"),
-                 more=[{"type": "bcache", "id": "bc"}]),
-    "luks": of(member("partition", encryption={"type": "luks2",
-                                               "tpm2": True})),
     "uefi": of(boot={"firmware": "uefi"}),
     "secure_boot": of(boot={"secure_boot": True}),
     "fallback": of(boot={"fallback": True}),
@@ -250,6 +240,61 @@ def test_what_is_refused_for_now_is_told_and_nothing_else():
     told = re.findall(r"``(\$.*) is not supported yet``",
                       page("operator/not-yet"))  # fmt: skip
     assert {f"{line} is not supported yet" for line in told} == answers
+
+
+KEEPING = re.compile(
+    r"   \* - (clean|verify)\n     - (\w+)\n     - ([\w, ]+)\n"
+    r"     - (made anew|kept)\n     - (.*(?:\n {7}.*)*)\n"
+)
+
+
+def kept_rows():
+    """Yield every combination of the table, and what it says of it."""
+    keeping = page("operator/keeping")
+    for policy, keeps, deploys, volume, image in KEEPING.findall(keeping):
+        for keep in [True, False] if keeps == "either" else [keeps == "true"]:
+            for deploy in deploys.split(", "):
+                yield policy, keep, deploy, volume, image
+
+
+def test_the_table_has_every_combination_once():
+    assert sorted(row[:3] for row in kept_rows()) == sorted(
+        (policy, keep, deploy)
+        for policy in ("clean", "verify")
+        for keep in (True, False)
+        for deploy in ("auto", "always", "never")
+    )
+
+
+@pytest.mark.parametrize("row", [*kept_rows()], ids=str)
+@pytest.mark.parametrize("kind", ["tar", "raw"])
+@pytest.mark.parametrize("loader", ["grub", "none"])
+def test_every_combination_is_planned_as_the_table_says(loader, kind, row):
+    policy, keep, deploy, volume, image = row
+    document = of(
+        PARTITION | {"keep_data": keep},
+        image={"deploy": deploy, "disk_format": kind},
+        partitions_policy=policy,
+        boot={"loader": loader},
+    )
+    request = Request(
+        document, firmware="bios", imagined=layouts.imagined("one-system")
+    )
+    refused = {"refused for an": loader == "grub", "raw is": kind == "raw"}
+    if any(refused[words] for words in refused if words in image):
+        with pytest.raises(LayoutErrors, match=r"images\[0\].deploy: "):
+            make_plan(request)
+        return
+    actions = actions_json(make_plan(request))
+    told = [action["text"].split()[0] for action in actions]
+    assert bool({"clear", "wipe"} & {*told}) is (volume == "made anew")
+    assert ("deploy" in told) is image.startswith("deployed")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_test_that_is_named_is_there(name):
+    for file, test in re.findall(r"(tests/[\w/.]+)::(\w+)", PAGES[name]):
+        assert f"\ndef {test}(" in (ROOT / file).read_text()
 
 
 @pytest.mark.parametrize("name", PAGES)

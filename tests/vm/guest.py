@@ -27,7 +27,7 @@ import signal
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from _pytest.runner import runtestprotocol
@@ -35,6 +35,7 @@ from _pytest.runner import runtestprotocol
 from tests.vm import leftovers
 from tests.vm.machine import PORT
 
+SYSRQ = Path("/proc/sysrq-trigger")
 LINKS = Path("/dev/disk/by-id")
 DISK_TIMEOUT_S = 30
 
@@ -63,8 +64,10 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
     """Run what is asked for, until nobody asks any more."""
     items = {item.nodeid: item for item in session.items}
     before = leftovers.Before.now()
-    raw = Path("/dev/virtio-ports", PORT).open("r+b", buffering=0)
-    with io.BufferedRWPair(raw, raw) as port:
+    with (
+        Path("/dev/virtio-ports", PORT).open("r+b", buffering=0) as raw,
+        io.BufferedRWPair(raw, raw) as port,
+    ):
         _send(port, {"up": True})
         while line := port.readline():
             request = json.loads(line)
@@ -128,21 +131,33 @@ def _run_forked(item: pytest.Item, timeout_s: float) -> list[dict[str, Any]]:
         os.close(writer)
         with os.fdopen(reader, "rb") as pipe:
             told = _line(pipe.fileno(), timeout_s + 2)
+        if not told:
+            SYSRQ.write_text("w")  # what hangs in the kernel: to the console
         os.killpg(pid, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)
         if told:
             return list(json.loads(told))
-        traces.seek(0)
-        problem = f"ended with status {status}, of {timeout_s} s\n"
-        return [_plain(item, failed(item, problem + traces.read()))]
+        return [_plain(item, _died(item, status, traces))]
+
+
+def _died(item: pytest.Item, status: int, traces: IO[str]) -> Any:
+    """Return the report of a test that ended without one."""
+    capture: Any = item.config.pluginmanager.getplugin("capturemanager")
+    traces.seek(0)
+    report = failed(
+        item, f"status {status}; a limit ends with\n{traces.read()}"
+    )
+    report.sections = list(
+        zip(("stdout", "stderr"), capture.read_global_capture(), strict=True)
+    )
+    return report
 
 
 def _run_here(item: pytest.Item, writer: int) -> None:
     with tempfile.TemporaryDirectory(prefix="test-") as scratch:
         os.environ["TMPDIR"] = tempfile.tempdir = scratch
         reports = runtestprotocol(item, log=False)
-        left = os.listdir(scratch)
-        if left:
+        if left := [path.name for path in Path(scratch).iterdir()]:
             reports.append(failed(item, f"left files: {left}", "teardown"))
         plain = [_plain(item, report) for report in reports]
         with os.fdopen(writer, "w") as pipe:

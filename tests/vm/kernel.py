@@ -54,8 +54,8 @@ mount -t 9p -o trans=virtio,version=9p2000.L,cache=loose,msize=512000,ro \\
     {MOUNT_TAG} /lower
 mount -t tmpfs -o mode=755 upper /upper
 mkdir /upper/files /upper/work
-mount -t overlay -o lowerdir=/lower,upperdir=/upper/files,workdir=/upper/work \\
-    root /root
+mount -t overlay root /root \\
+    -o lowerdir=/lower,upperdir=/upper/files,workdir=/upper/work
 ifconfig lo up
 for made in proc sys dev; do mount --move /$made /root/$made; done
 exec switch_root /root /bin/sh "$start"

@@ -19,13 +19,12 @@ What it is told and what it answers are lines of JSON.
 
 from __future__ import annotations
 
-import json
+import math
 import shlex
 import socket
 import subprocess
 import tempfile
-import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +32,7 @@ from typing import Any
 
 from tests.vm import qemu
 from tests.vm.kernel import MOUNT_TAG, kernel
+from tests.vm.lines import Lines
 
 PORT = "tests"
 MEMORY_MIB = 2048
@@ -51,7 +51,7 @@ cd {folder}
 /lib/systemd/systemd-udevd --daemon
 udevadm trigger --action=add
 udevadm settle
-modprobe -a dm-mod dm-crypt bcache raid1
+modprobe -a dm-mod dm-crypt bcache btrfs loop raid1
 {argv}
 echo o > /proc/sysrq-trigger
 read -r forever < /dev/zero
@@ -70,30 +70,6 @@ class Disk:
     file: Path
 
 
-class Lines:
-    """Lines of JSON, to and from the other end of a socket."""
-
-    def __init__(self, end: socket.socket) -> None:
-        self._socket = end
-        self._rest = b""
-
-    def send(self, message: object) -> None:
-        """Send one line."""
-        self._socket.sendall(json.dumps(message).encode() + b"\n")
-
-    def receive(self, timeout_s: float) -> Any:
-        """Return the next line; raise EOFError, TimeoutError."""
-        until = time.monotonic() + timeout_s
-        while b"\n" not in self._rest:
-            self._socket.settimeout(max(until - time.monotonic(), 0.001))
-            received = self._socket.recv(65536)
-            if not received:
-                raise EOFError
-            self._rest += received
-        line, _, self._rest = self._rest.partition(b"\n")
-        return json.loads(line)
-
-
 class Machine:
     """A machine that runs; made by :func:`running`."""
 
@@ -107,7 +83,7 @@ class Machine:
         self._process = process
         self._port = Lines(port)
         self._qmp = Lines(qmp)
-        self.console = console
+        self._console = console
         self._deleted: set[str] = set()
         self._qmp.receive(QMP_TIMEOUT_S)  # its greeting
         self._command("qmp_capabilities")
@@ -127,15 +103,16 @@ class Machine:
         try:
             yield
         except (EOFError, OSError) as error:
-            text = self.console.read_text(errors="replace")
+            text = self._console.read_text(errors="replace")
             tail = "\n".join(text.splitlines()[-60:])
             raise MachineError(
                 f"{error!r}; the end of the console:\n{tail}"
             ) from error
 
-    def wait(self) -> None:
-        """Wait until it has powered off."""
-        self._process.wait()
+    def follow(self, watch: Callable[[str], None]) -> None:
+        """Give each line of its console to ``watch``, until it ends."""
+        with self._console.open(errors="replace", newline="\n") as console:
+            qemu.follow(self._process, console, math.inf, watch)
 
     def kill(self) -> None:
         """End it at once."""
@@ -148,11 +125,12 @@ class Machine:
         """Attach disks; afterwards they are gone from the machine."""
         with ExitStack() as stack:
             for number, disk in enumerate(disks):
-                self._add(number, disk, sector_bytes)
+                self.add(number, disk, sector_bytes)
                 stack.callback(self._remove, disk)
             yield
 
-    def _add(self, number: int, disk: Disk, sector_bytes: int) -> None:
+    def add(self, number: int, disk: Disk, sector_bytes: int = 512) -> None:
+        """Attach a disk at the address 0:0:NUMBER:0."""
         self._command(
             "blockdev-add",
             **{
@@ -205,12 +183,11 @@ def running(
     argv: list[str],
     folder: Path,
     environment: Mapping[str, str],
-    console: Path | None = None,
 ) -> Iterator[Machine]:
     """Boot a machine that runs ``argv`` in ``folder``; yield, then end it.
 
     ``argv`` reads and writes /dev/virtio-ports/PORT; when it ends, the
-    machine powers off. The console goes to a file, unless one is given.
+    machine powers off.
     """
     with ExitStack() as stack:
         scratch = Path(
@@ -233,7 +210,7 @@ def running(
         tpm = stack.enter_context(_tpm(scratch))
         port, port_there = _pair(stack)
         qmp, qmp_there = _pair(stack)
-        console = console or scratch / "console"
+        console = scratch / "console"
         process = subprocess.Popen(
             _argv(start, console, port_there, qmp_there, tpm),
             stdin=subprocess.DEVNULL,
@@ -245,6 +222,12 @@ def running(
         yield Machine(process, port, qmp, console)
 
 
+def accelerator() -> tuple[str, ...]:
+    """Return how the machine is run here; the first time, this takes long."""
+    has_kvm = qemu.has_kvm(kernel().image)
+    return qemu.VIRTUAL if has_kvm else qemu.EMULATED
+
+
 def _argv(
     start: Path,
     console: Path,
@@ -252,9 +235,8 @@ def _argv(
     qmp: socket.socket,
     tpm: socket.socket,
 ) -> list[str]:
-    accelerator = qemu.VIRTUAL if qemu.has_kvm() else qemu.EMULATED
     return [
-        "qemu-system-x86_64", *accelerator,
+        "qemu-system-x86_64", *accelerator(),
         "-smp", "1", "-m", str(MEMORY_MIB),
         "-display", "none", "-no-reboot", "-nic", "none",
         "-kernel", str(kernel().image),

@@ -36,6 +36,8 @@ from tests.vm import machine
 ROOT = Path(__file__).parents[2]
 
 MACHINES = 2
+# Those that break down are replaced, up to this number.
+BOOTS = 10
 UP_TIMEOUT_S = 180
 # What a machine may take longer than its test: disks, killing, clearing.
 GRACE_S = 60
@@ -70,9 +72,8 @@ class Outcome:
     @property
     def properties(self) -> dict[str, Any]:
         """What the test recorded."""
-        return dict(
-            pair for report in self.reports for pair in report["user_properties"]
-        )
+        # The report of the last phase has them all.
+        return dict(self.reports[-1]["user_properties"])
 
 
 class StuckError(Exception):
@@ -92,8 +93,9 @@ class Machines:
                 self._outcomes[item.nodeid] = Future()
                 self._tests.put(item.nodeid)
         self._closing = False
-        self._broken: Exception | None = None
+        self._boots_left = BOOTS
         self._running: set[machine.Machine] = set()
+        machine.accelerator()  # not in every thread
         self._folder = Path(tempfile.mkdtemp(prefix="ipa-partitions-disks-"))
         self._threads = [
             threading.Thread(target=self._work)
@@ -119,8 +121,6 @@ class Machines:
         test = self._next()
         while test:
             try:
-                if self._broken:
-                    raise self._broken
                 with self._machine() as its:
                     while test:
                         self._run(its, test)
@@ -144,20 +144,18 @@ class Machines:
             sys.executable, "-m", "pytest", "-p", "tests.vm.guest",
             "-p", "no:cacheprovider", *files,
         ]  # fmt: skip
+        if not self._boots_left:
+            raise machine.MachineError("no more machines: too many broke down")
+        self._boots_left -= 1
         with machine.running(argv, ROOT, environment()) as started:
             self._running.add(started)
             try:
-                self._wait_until_up(started)
+                if self._closing:
+                    raise machine.MachineError("not needed any more")
+                started.receive(UP_TIMEOUT_S)
                 yield started
             finally:
                 self._running.remove(started)
-
-    def _wait_until_up(self, started: machine.Machine) -> None:
-        try:
-            started.receive(UP_TIMEOUT_S)
-        except machine.MachineError as error:
-            self._broken = error  # no other would come up
-            raise
 
     def _run(self, its: machine.Machine, test: str) -> None:
         wanted = self._wanted[test]
@@ -176,7 +174,9 @@ class Machines:
         self._outcomes[test].set_result(Outcome(answer["reports"], folder))
 
 
-def blank_disks(folder: Path, sizes_bytes: tuple[int, ...]) -> list[machine.Disk]:
+def blank_disks(
+    folder: Path, sizes_bytes: tuple[int, ...]
+) -> list[machine.Disk]:
     """Make the files of blank disks."""
     return [
         machine.Disk(

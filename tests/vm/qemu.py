@@ -31,7 +31,6 @@ from typing import Any
 
 from tests import systems
 from tests.kept import CACHE
-from tests.vm.kernel import kernel
 
 # Under emulation on two busy cores a system is up in less than a minute.
 TIMEOUT_S = 300
@@ -97,7 +96,9 @@ def boot_disk(
     )
     argv = _argv(
         *(word for drive in drives for word in ("-drive", drive)),
-        accelerator=VIRTUAL if has_kvm() else EMULATED,
+        accelerator=VIRTUAL
+        if has_kvm(systems.debian_13().kernel)
+        else EMULATED,
     )
     started = time.monotonic()
     console = _run(argv, timeout_s, watch)
@@ -126,8 +127,8 @@ def _facts(told: dict[str, Any], console: str, seconds: float) -> Facts:
 
 
 @functools.cache
-def has_kvm() -> bool:
-    """Tell whether KVM runs a kernel here, by running one.
+def has_kvm(kernel: Path) -> bool:
+    """Tell whether KVM runs a kernel here, by running this one.
 
     /dev/kvm may be there, open, and still not get a kernel going. The
     answer is kept until the machine restarts.
@@ -139,7 +140,7 @@ def has_kvm() -> bool:
     if not answer.exists():
         answer.parent.mkdir(parents=True, exist_ok=True)
         argv = _argv(
-            "-kernel", str(kernel().image),
+            "-kernel", str(kernel),
             "-append", "console=ttyS0 panic=-1",
             accelerator=VIRTUAL,
         )  # fmt: skip
@@ -178,7 +179,7 @@ def _run(
                 stderr=stderr,
             )
             try:
-                _follow(process, console, timeout_s, watch)
+                follow(process, console, timeout_s, watch)
             finally:
                 process.kill()
                 process.wait()
@@ -186,12 +187,13 @@ def _run(
             return serial.read_text(errors="replace") + stderr.read()
 
 
-def _follow(
+def follow(
     process: subprocess.Popen[bytes],
     console: Any,
     timeout_s: float,
     watch: Callable[[str], None],
 ) -> None:
+    """Give each line of the console to ``watch`` until the process ends."""
     until = time.monotonic() + timeout_s
     rest = ""
     while time.monotonic() < until:

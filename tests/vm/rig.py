@@ -45,6 +45,7 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,8 @@ def _reports(item: pytest.Item, wanted: Wanted) -> list[Any]:
         outcome = _machines(item).outcome(item.nodeid)
     except machine.MachineError as error:
         return [failed(item, str(error))]
+    except Exception:  # of the rig, not of the test
+        return [failed(item, traceback.format_exc())]
     reports = [
         item.config.hook.pytest_report_from_serializable(
             config=item.config, data=data
@@ -117,24 +120,23 @@ def _machines(item: pytest.Item) -> Machines:
 def _then(item: pytest.Item, wanted: Wanted, outcome: Outcome) -> Any:
     """Do the part of a test that follows on this side."""
     files = sorted(outcome.folder.iterdir())
-    call = pytest.CallInfo.from_call(
-        lambda: wanted.then(files, outcome.properties), "call"
-    )
+    capture: Any = item.config.pluginmanager.getplugin("capturemanager")
+    with capture.item_capture("then", item):
+        call = pytest.CallInfo.from_call(
+            lambda: wanted.then(files, outcome.properties), "call"
+        )
     return pytest.TestReport.from_item_and_call(item, call)
 
 
 def main(script: str, *sizes: str) -> None:
     """Run a shell script in a machine, on its console."""
-    path = Path(script).resolve()
+    argv = ["bash", str(Path(script).resolve())]
     with tempfile.TemporaryDirectory() as scratch:
         disks = blank_disks(Path(scratch), [exact_bytes(s) for s in sizes])
-        console = Path("/dev/stdout")
-        with (
-            machine.running(["bash", str(path)], ROOT, environment(), console)
-            as its,
-            its.disks(disks),
-        ):  # fmt: skip
-            its.wait()
+        with machine.running(argv, ROOT, environment()) as its:
+            for number, disk in enumerate(disks):
+                its.add(number, disk)
+            its.follow(lambda line: print(line, flush=True))
 
 
 if __name__ == "__main__":

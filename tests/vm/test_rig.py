@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,6 +49,17 @@ def test_disks_are_blank_and_have_serial_numbers(disks, sector_bytes):
     assert run("wipefs", disk) == ""
 
 
+def holds(files: list[Path], told: dict[str, Any]) -> None:
+    with files[1].open("rb") as file:
+        assert file.read(16) == told["written"].encode()
+
+
+@pytest.mark.disks("1 MiB", "1 MiB", then=holds)
+def test_the_disks_can_be_looked_at_afterwards(disks, record_property):
+    record_property("written", "sixteen letters!")
+    Path(disks[1]).write_text("sixteen letters!")
+
+
 def test_vfat_on_a_partition_is_mounted(disks, tmp_path):
     run("sfdisk", "--quiet", disks[0], text="label: gpt\n,100M,U\n,,L\n")
     run("udevadm", "settle")
@@ -76,10 +88,17 @@ def test_luks_opens_by_the_tpm(disks, tmp_path):
     key = tmp_path / "key"
     key.write_text("secret")
     key.chmod(0o600)
-    run("cryptsetup", "luksFormat", "--batch-mode", "--pbkdf=pbkdf2",
-        "--pbkdf-force-iterations=1000", "--key-file", str(key), disks[0])
-    run("systemd-cryptenroll", "--tpm2-device=auto",
-        f"--unlock-key-file={key}", disks[0])
-    run("/lib/systemd/systemd-cryptsetup", "attach", "plain", disks[0], "-",
-        "tpm2-device=auto,headless")
+    run(
+        "cryptsetup", "luksFormat", "--batch-mode",
+        "--pbkdf=pbkdf2", "--pbkdf-force-iterations=1000",
+        "--key-file", str(key), disks[0],
+    )  # fmt: skip
+    run(
+        "systemd-cryptenroll", "--tpm2-device=auto",
+        f"--unlock-key-file={key}", disks[0],
+    )  # fmt: skip
+    run(
+        "/lib/systemd/systemd-cryptsetup", "attach", "plain", disks[0], "-",
+        "tpm2-device=auto,headless",
+    )  # fmt: skip
     assert size_bytes("/dev/mapper/plain") == 84 * MIB

@@ -133,7 +133,7 @@ def _opened(image: Image, file: IO[bytes], spare: Path) -> Iterator[Path]:
     except CommandError as error:
         raise ImageError(f"{image.public_url}: {error}") from error
     finally:
-        _wait_until_free(os.readlink(device))
+        _wait_until_free(str(Path(device).readlink()))
 
 
 def _wait_until_free(name: str) -> None:
