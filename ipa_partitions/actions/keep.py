@@ -66,7 +66,7 @@ class KeepTable:
             partitions.update(self.disk.device)
         for partition in self.disk.partitions:
             # It may be less than 1 MiB off what was wanted.
-            wait_for_device(partition.volume.device, size_bytes=None)
+            wait_for_device(partition.volume.home, size_bytes=None)
 
 
 @dataclass(frozen=True)

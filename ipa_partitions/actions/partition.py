@@ -73,7 +73,7 @@ def _table(disk: Disk, kind: table.Kind) -> table.Table:
         entries=tuple(
             table.Entry(
                 number=partition.number,
-                device=partition.volume.device,
+                device=partition.volume.home,
                 name=partition.volume.name,
                 type_guid=partition.type_guid,
                 uuid=partition.uuid,

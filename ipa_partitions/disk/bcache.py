@@ -33,6 +33,9 @@ from ipa_partitions.run import run
 # would leave nothing aligned.
 OVERHEAD_BYTES = MIB
 
+# make-bcache's own.
+_BUCKET_BYTES = 512 * 1024
+
 _KERNEL = Path("/sys/fs/bcache")
 _SECTOR_BYTES = 512
 
@@ -92,19 +95,27 @@ def validate() -> None:
 def create(spec: Set) -> None:
     """Make the set of its members, whatever is on them, and start it."""
     wipe(spec.backing, *spec.caches)
-    run(*make_argv(spec))
+    sizes = [int(run("blockdev", "--getsize64", c)) for c in spec.caches]
+    run(*make_argv(spec, min(map(bucket_bytes, sizes), default=_BUCKET_BYTES)))
     start(spec)
     (_sysfs(spec.backing) / "cache_mode").write_text(spec.mode)
     # The kernel writes it to the superblock in its own time.
     _wait(lambda: _has_mode(spec), f"{spec.backing}: is not {spec.mode}")
 
 
-def make_argv(spec: Set) -> tuple[str, ...]:
+def bucket_bytes(cache_bytes: int) -> int:
+    """Return how large the buckets of a cache are: it needs many."""
+    # drivers/md/bcache/super.c, cache_alloc: more than 512.
+    return min(_BUCKET_BYTES, 1 << (cache_bytes // 1024).bit_length() - 1)
+
+
+def make_argv(spec: Set, in_buckets_of_bytes: int) -> tuple[str, ...]:
     """Return the command that writes the superblocks."""
     return (
         "make-bcache",
         f"--cset-uuid={spec.uuid}",
         f"--data-offset={OVERHEAD_BYTES // _SECTOR_BYTES}",
+        f"--bucket={in_buckets_of_bytes // 1024}k",
         "--bdev", spec.backing,
         *(word for cache in spec.caches for word in ("--cache", cache)),
     )  # fmt: skip

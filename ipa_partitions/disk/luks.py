@@ -50,6 +50,14 @@ _MAGIC = b"LUKS\xba\xbe"
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _BINARY_BYTES = 4096
 _MAX_HEADER_BYTES = 4 * MIB
+# No JSON, too deep, or another.
+_NOT_AS_EXPECTED = (
+    ValueError,
+    RecursionError,
+    LookupError,
+    TypeError,
+    AttributeError,
+)
 
 
 @dataclass(frozen=True)
@@ -158,7 +166,7 @@ def enroll_argv(luks: Luks) -> tuple[str, ...]:
     """Return the command that gives the TPM 2 the key, and to it alone."""
     return (
         "systemd-cryptenroll",
-        "--unlock-key-file=/dev/stdin",
+        "--unlock-key-file=/proc/self/fd/0",
         "--tpm2-device=auto",
         # Bound to the TPM, to nothing that it measured: the boot of this
         # ramdisk is not the one that shall open it. A system can bind it to
@@ -268,7 +276,7 @@ def _tokens(start: bytes) -> dict[str, dict[str, Any]]:
     try:
         tokens = jsonutils.loads(text)["tokens"].values()
         return {token["type"]: token for token in tokens}
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except _NOT_AS_EXPECTED:
         return {}
 
 

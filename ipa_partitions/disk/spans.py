@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ipa_partitions.disk import bcache, lvm
+from ipa_partitions.disk import bcache, lvm_report
 from ipa_partitions.disk.holders import Stacks, kernel_name
 from ipa_partitions.run import run
 
@@ -128,7 +128,7 @@ def _sets(devices: Iterable[str]) -> Iterator[tuple[str, str, str]]:
 
 
 def _groups() -> Iterator[tuple[str, str, str]]:
-    for group in lvm.report():
+    for group in lvm_report.report():
         for pv in group.pvs:
             # One that is missing has no path.
             if pv.startswith("/dev/"):

@@ -35,12 +35,13 @@ from ipa_partitions.resolved import (
 Homes = Mapping[str, Volume]
 
 
-# For mdadm(8) and make-bcache(8), and one extent.
+# For mdadm(8), one extent, and more than 512 buckets of 512 KiB, which the
+# kernel wants: drivers/md/bcache/super.c, cache_alloc.
 _LEAST_BYTES = {
     "raid": md.OVERHEAD_BYTES + MIB,
     "pv": MIB + lvm.EXTENT_BYTES,
     "bcache_backing": bcache.OVERHEAD_BYTES + MIB,
-    "bcache_cache": 128 * MIB,
+    "bcache_cache": 257 * MIB,
 }
 
 

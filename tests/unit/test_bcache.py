@@ -20,6 +20,7 @@ from ipa_partitions.disk.bcache import (
     OVERHEAD_BYTES,
     Set,
     Superblock,
+    bucket_bytes,
     make_argv,
     parse_superblock,
 )
@@ -104,8 +105,20 @@ def test_a_superblock_is_read(read, found):
 ])  # fmt: skip
 def test_data_begin_where_the_size_says(caches, more):
     spec = Set("/dev/bcache/one", SET, "/dev/sda1", caches, "writeback")
-    assert make_argv(spec) == (
+    assert make_argv(spec, 2**18) == (
         "make-bcache", f"--cset-uuid={SET}",
-        f"--data-offset={OVERHEAD_BYTES // 512}",
+        f"--data-offset={OVERHEAD_BYTES // 512}", "--bucket=256k",
         "--bdev", "/dev/sda1", *more,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(("cache_mib", "bucket_kib"), [
+    (128, 128),
+    (255, 128),
+    (256, 256),
+    (511, 256),
+    (512, 512),
+    (10**6, 512),
+])  # fmt: skip
+def test_a_small_cache_has_small_buckets(cache_mib, bucket_kib):
+    assert bucket_bytes(cache_mib * 1024**2) == bucket_kib * 1024

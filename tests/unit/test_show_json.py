@@ -48,7 +48,8 @@ def test_every_key_is_as_specified():
     assert shown["groups"] == shown["arrays"] == []
     assert all(list(a) == ["action", "text"] for a in shown["actions"])
     assert {a["action"] for a in shown["actions"]} == {
-        "clear", "partition", "format", "image", "fstab", "boot", "report",
+        "stop", "clear", "partition", "format", "image", "fstab", "boot",
+        "report",
     }  # fmt: skip
 
 

@@ -318,7 +318,7 @@ def test_a_subvolume_is_a_place_in_the_tree_of_its_own():
     (disk("vda", pv(4)), vg(lv("a", 4))),
     (disk("vda", member("md0", 1)), disk("vdb", member("md0", 1)), raid()),
     (disk("vda", part(16, encryption=KEY)),),
-    (disk("vda", {"type": "bcache_cache", "size": 16, "bcache": "c"},
+    (disk("vda", {"type": "bcache_cache", "size": 256, "bcache": "c"},
           {"type": "bcache_backing", "size": 99, "bcache": "c"}),
      {"type": "bcache", "id": "c"}),
 ])  # fmt: skip

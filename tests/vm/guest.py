@@ -78,7 +78,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
     return True
 
 
-def _send(port: io.BufferedRWPair, message: object) -> None:
+def _send(port: io.BufferedIOBase, message: object) -> None:
     port.write(json.dumps(message).encode() + b"\n")
     port.flush()
 
@@ -147,9 +147,10 @@ def _died(item: pytest.Item, status: int, traces: IO[str]) -> Any:
     report = failed(
         item, f"status {status}; a limit ends with\n{traces.read()}"
     )
-    report.sections = list(
-        zip(("stdout", "stderr"), capture.read_global_capture(), strict=True)
+    output = zip(
+        ("stdout", "stderr"), capture.read_global_capture(), strict=True
     )
+    report.sections = [section for section in output if section[1]]
     return report
 
 

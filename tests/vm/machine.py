@@ -224,8 +224,7 @@ def running(
 
 def accelerator() -> tuple[str, ...]:
     """Return how the machine is run here; the first time, this takes long."""
-    has_kvm = qemu.has_kvm(kernel().image)
-    return qemu.VIRTUAL if has_kvm else qemu.EMULATED
+    return qemu.VIRTUAL if qemu.has_kvm() else qemu.EMULATED
 
 
 def _argv(

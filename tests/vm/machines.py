@@ -20,7 +20,7 @@ import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,9 +38,11 @@ ROOT = Path(__file__).parents[2]
 MACHINES = 2
 # Those that break down are replaced, up to this number.
 BOOTS = 10
-UP_TIMEOUT_S = 180
+UP_TIMEOUT_S = 300
 # What a machine may take longer than its test: disks, killing, clearing.
 GRACE_S = 60
+
+Then = Callable[[list[Path], dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,8 @@ class Wanted:
 
     sizes_bytes: tuple[int, ...]
     sector_bytes: int = 512
-    timeout_s: float = 120
-    then: Callable[[list[Path], dict[str, Any]], None] | None = None
+    timeout_s: float = 300
+    then: Then | None = None
 
     @classmethod
     def by(cls, item: pytest.Item) -> Self | None:
@@ -120,16 +122,21 @@ class Machines:
     def _work(self) -> None:
         test = self._next()
         while test:
-            try:
-                with self._machine() as its:
-                    while test:
-                        self._run(its, test)
-                        test = self._next()
-            except StuckError:
-                continue  # with another machine
-            except Exception as error:  # whatever it is, the test has failed
+            test = self._run_many(test)
+
+    def _run_many(self, test: str | None) -> str | None:
+        """Run tests in one machine; return the one that is to go on with."""
+        try:
+            with self._machine() as its:
+                while test:
+                    self._run(its, test)
+                    test = self._next()
+        except StuckError:
+            return test
+        except Exception as error:  # whatever it is, this test has failed
+            if test:
                 self._outcomes[test].set_exception(error)
-                test = self._next()
+        return self._next()
 
     def _next(self) -> str | None:
         try:
@@ -175,7 +182,7 @@ class Machines:
 
 
 def blank_disks(
-    folder: Path, sizes_bytes: tuple[int, ...]
+    folder: Path, sizes_bytes: Iterable[int]
 ) -> list[machine.Disk]:
     """Make the files of blank disks."""
     return [

@@ -31,6 +31,7 @@ from typing import Any
 
 from tests import systems
 from tests.kept import CACHE
+from tests.vm.kernel import kernel
 
 # Under emulation on two busy cores a system is up in less than a minute.
 TIMEOUT_S = 300
@@ -85,10 +86,15 @@ def boot_disk(
 ) -> Facts:
     """Boot the first of ``disks`` under BIOS, return what its system says.
 
-    With ``snapshot`` nothing that the system writes stays. ``watch`` gets
-    every line of the console. Raises BootError if no system says that it is
-    up within ``timeout_s``.
+    With ``snapshot`` nothing that the system writes stays, so it is ended
+    when it is up. ``watch`` gets every line of the console. Raises BootError
+    if no system says that it is up within ``timeout_s``.
     """
+
+    def is_done(line: str) -> bool:
+        watch(line)
+        return snapshot and systems.UP in line
+
     snapshot_word = "on" if snapshot else "off"
     drives = (
         f"file={disk},if=virtio,format=raw,snapshot={snapshot_word}"
@@ -96,12 +102,10 @@ def boot_disk(
     )
     argv = _argv(
         *(word for drive in drives for word in ("-drive", drive)),
-        accelerator=VIRTUAL
-        if has_kvm(systems.debian_13().kernel)
-        else EMULATED,
+        accelerator=VIRTUAL if has_kvm() else EMULATED,
     )
     started = time.monotonic()
-    console = _run(argv, timeout_s, watch)
+    console = _run(argv, timeout_s, is_done)
     seconds = time.monotonic() - started
     for line in console.splitlines():
         _, found, told = line.partition(f"{systems.UP} ")
@@ -127,8 +131,8 @@ def _facts(told: dict[str, Any], console: str, seconds: float) -> Facts:
 
 
 @functools.cache
-def has_kvm(kernel: Path) -> bool:
-    """Tell whether KVM runs a kernel here, by running this one.
+def has_kvm() -> bool:
+    """Tell whether KVM runs a kernel here, by running one.
 
     /dev/kvm may be there, open, and still not get a kernel going. The
     answer is kept until the machine restarts.
@@ -140,7 +144,7 @@ def has_kvm(kernel: Path) -> bool:
     if not answer.exists():
         answer.parent.mkdir(parents=True, exist_ok=True)
         argv = _argv(
-            "-kernel", str(kernel),
+            "-kernel", str(kernel().image),
             "-append", "console=ttyS0 panic=-1",
             accelerator=VIRTUAL,
         )  # fmt: skip
@@ -163,9 +167,9 @@ def _argv(*more: str, accelerator: tuple[str, ...]) -> list[str]:
 def _run(
     argv: list[str],
     timeout_s: float,
-    watch: Callable[[str], None] = lambda line: None,
+    is_done: Callable[[str], bool] = lambda line: False,
 ) -> str:
-    """Run a machine until it ends, at most ``timeout_s``: its console."""
+    """Run a machine until it ends or is done: its console."""
     with tempfile.TemporaryDirectory() as scratch:
         serial = Path(scratch) / "console"
         serial.touch()
@@ -179,7 +183,7 @@ def _run(
                 stderr=stderr,
             )
             try:
-                follow(process, console, timeout_s, watch)
+                follow(process, console, timeout_s, is_done)
             finally:
                 process.kill()
                 process.wait()
@@ -191,16 +195,20 @@ def follow(
     process: subprocess.Popen[bytes],
     console: Any,
     timeout_s: float,
-    watch: Callable[[str], None],
+    watch: Callable[[str], object],
 ) -> None:
-    """Give each line of the console to ``watch`` until the process ends."""
+    """Give each line of the console to ``watch`` until that says yes.
+
+    It ends with the process, too, and after ``timeout_s``.
+    """
     until = time.monotonic() + timeout_s
     rest = ""
     while time.monotonic() < until:
         ended = process.poll() is not None
         *lines, rest = (rest + console.read()).split("\n")
         for line in lines:
-            watch(line)
+            if watch(line):
+                return
         if ended:
             return
         time.sleep(0.1)

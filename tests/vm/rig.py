@@ -24,8 +24,8 @@ a row, a test or, ``pytestmark``, a module: the nearest counts):
 
 ``sector_bytes=4096``
     of the disks; 512 if nothing is said.
-``timeout_s=300``
-    is the time it may take, before it is killed; 120 if nothing is said.
+``timeout_s=600``
+    is the time it may take, before it is killed; 300 if nothing is said.
 ``then=function``
     is called afterwards, on this side, with the files of the disks (a list
     of paths) and what the test has given to ``record_property`` (a dict):
@@ -37,7 +37,7 @@ When it ends, its arrays, groups and mappings are stopped and its disks taken
 away; what it leaves mounted, attached or in $TMPDIR makes it fail.
 
 ``python -m tests.vm.rig SCRIPT [SIZE ...]`` runs a shell script in a machine
-that has disks of these sizes: for trying things.
+that has disks of these sizes, which are its arguments: for trying things.
 """
 
 from __future__ import annotations
@@ -53,18 +53,19 @@ import pytest
 
 from ipa_partitions.disk.size import exact_bytes
 from tests.vm import machine
-from tests.vm.guest import failed
+from tests.vm.guest import LINKS, failed
 from tests.vm.machines import (
     ROOT,
     Machines,
     Outcome,
+    Then,
     Wanted,
     blank_disks,
     environment,
 )
 
 MARK = (
-    "disks(*sizes, sector_bytes=512, timeout_s=120, then=None):"
+    "disks(*sizes, sector_bytes=512, timeout_s=300, then=None):"
     " runs in a test machine, see tests/vm/rig.py"
 )
 
@@ -104,7 +105,7 @@ def _reports(item: pytest.Item, wanted: Wanted) -> list[Any]:
         for data in outcome.reports
     ]
     if wanted.then and all(report.passed for report in reports):
-        reports.append(_then(item, wanted, outcome))
+        reports.append(_then(item, wanted.then, outcome))
     shutil.rmtree(outcome.folder)
     return reports
 
@@ -117,22 +118,23 @@ def _machines(item: pytest.Item) -> Machines:
     return stash[_MACHINES]
 
 
-def _then(item: pytest.Item, wanted: Wanted, outcome: Outcome) -> Any:
+def _then(item: pytest.Item, then: Then, outcome: Outcome) -> Any:
     """Do the part of a test that follows on this side."""
     files = sorted(outcome.folder.iterdir())
     capture: Any = item.config.pluginmanager.getplugin("capturemanager")
     with capture.item_capture("then", item):
         call = pytest.CallInfo.from_call(
-            lambda: wanted.then(files, outcome.properties), "call"
+            lambda: then(files, outcome.properties), "call"
         )
     return pytest.TestReport.from_item_and_call(item, call)
 
 
 def main(script: str, *sizes: str) -> None:
     """Run a shell script in a machine, on its console."""
-    argv = ["bash", str(Path(script).resolve())]
     with tempfile.TemporaryDirectory() as scratch:
         disks = blank_disks(Path(scratch), [exact_bytes(s) for s in sizes])
+        argv = ["bash", str(Path(script).resolve())]
+        argv += [f"{LINKS}/scsi-0QEMU_QEMU_HARDDISK_{d.serial}" for d in disks]
         with machine.running(argv, ROOT, environment()) as its:
             for number, disk in enumerate(disks):
                 its.add(number, disk)

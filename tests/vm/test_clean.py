@@ -112,7 +112,7 @@ BEFORE = {
     "a group with mirrors and snapshots": """
         group vg0 $A $B
         volume root --type=raid1 --mirrors=1 --size=40M vg0
-        volume snapshot --snapshot --size=20M vg0/root
+        volume copy --snapshot --size=20M vg0/root
     """,
     "a thin pool": """
         group vg-0 $A $B
