@@ -22,7 +22,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 from ipa_partitions.disk import bcache, lvm
 from ipa_partitions.disk.contents import Contents, Partition
@@ -30,6 +30,7 @@ from ipa_partitions.disk.filesystem import MSDOS_TYPES, known
 from ipa_partitions.disk.inventory import Array, Inventory
 from ipa_partitions.disk.size import MIB, mib_text
 from ipa_partitions.errors import MachineError, raise_all
+from ipa_partitions.layout.partitions import Layout
 from ipa_partitions.layout.values import ALIASES, TYPE_GUIDS, parse_name
 
 Json = dict[str, Any]
@@ -221,28 +222,25 @@ class _Capture:
                 f"group {group.name}",
                 f"has extents of {mib_text(group.extent_bytes)}",
             )
+        volumes = [self._lv(group, lv) for lv in group.volumes]
+        return {"type": "vg", "id": group.name, "volumes": volumes}
+
+    def _lv(self, group: lvm.Group, lv: lvm.Volume) -> Json:
+        device = f"/dev/{group.name}/{lv.name}"
+        if lv.layout not in get_args(Layout):
+            self._problem(device, f"is of the type {lv.layout}")
+        how = {
+            key: value
+            for key in ("stripes", "mirrors", "pool")
+            if (value := getattr(lv, key)) is not None
+        }
         return {
-            "type": "vg",
-            "id": group.name,
-            "volumes": [
-                {
-                    "type": "lv",
-                    "name": lv.name,
-                    "size": mib_text(lv.size_bytes),
-                    "layout": lv.layout,
-                    **{
-                        key: value
-                        for key in ("stripes", "mirrors", "pool")
-                        if (value := getattr(lv, key)) is not None
-                    },
-                    **(
-                        {}
-                        if lv.layout == "thin-pool"
-                        else self._content(f"/dev/{group.name}/{lv.name}")
-                    ),
-                }
-                for lv in group.volumes
-            ],
+            "type": "lv",
+            "name": lv.name,
+            "size": mib_text(lv.size_bytes),
+            "layout": lv.layout,
+            **how,
+            **({} if lv.layout == "thin-pool" else self._content(device)),
         }
 
 

@@ -121,7 +121,7 @@ class Disk:
     """One disk and what will be on it; ``partitions`` none without table.
 
     ``size_bytes`` is the physical size, ``whole`` the one volume of a disk
-    without a table.
+    without a table, and ``whole_role`` its type.
     """
 
     at: str
@@ -133,6 +133,7 @@ class Disk:
     is_boot: bool
     partitions: tuple[Partition, ...]
     whole: Volume | None = None
+    whole_role: str = "partition"
 
     @property
     def volumes(self) -> tuple[Volume, ...]:

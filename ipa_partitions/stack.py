@@ -85,11 +85,17 @@ def _luks_words(root: Volume) -> Iterator[str]:
     # only where the document has it.
     key = luks.key_file or "none"
     yield f"rd.luks.name={luks.uuid}={luks.name}"
+    # As crypttab has them, see disk/luks.py.
+    options = "discard"
     if luks.tpm2:
-        yield f"rd.luks.options={luks.uuid}=tpm2-device=auto"
+        options += ",tpm2-device=auto"
     else:
         yield f"rd.luks.key={luks.uuid}={key}"
-    yield f"cryptopts=target={luks.name},source=UUID={luks.uuid},key={key}"
+    yield f"rd.luks.options={luks.uuid}={options}"
+    yield (
+        f"cryptopts=target={luks.name},source=UUID={luks.uuid},key={key},"
+        "discard"
+    )
 
 
 def grub_modules(resolved: ResolvedLayout) -> tuple[str, ...]:

@@ -183,7 +183,7 @@ def assert_table(disk: Disk) -> None:
     ]
     assert found == [
         (
-            partition.volume.device,
+            partition.volume.home,
             partition.start_bytes,
             partition.size_bytes,
             partition.type_guid

@@ -44,7 +44,7 @@ class _OnBcache:
 class MakeBcache(_OnBcache):
     """Make one set."""
 
-    tools: ClassVar[tuple[str, ...]] = ("make-bcache", "wipefs")
+    tools: ClassVar[tuple[str, ...]] = ("make-bcache", "wipefs", "blockdev")
 
     @classmethod
     def plan(cls, resolved: ResolvedLayout) -> Iterator[Self]:

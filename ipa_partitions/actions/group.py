@@ -14,12 +14,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Self
 
 from ipa_partitions.disk import lvm
 from ipa_partitions.disk.size import mib_text
+from ipa_partitions.errors import MachineError
 from ipa_partitions.plan import Phase
 from ipa_partitions.resolved import Group, LogicalVolume, ResolvedLayout
 
@@ -58,6 +61,15 @@ class MakeGroup(_OnGroup):
             f" {mib_text(self.group.size_bytes)}, of"
             f" {', '.join(self.group.pvs)}"
         )
+
+    def validate(self) -> None:
+        """Raise MachineError if something else has the path of the group."""
+        path = Path("/dev", self.group.name)
+        # Of a group it is a directory of links.
+        if os.path.lexists(path) and not (
+            path.is_dir() and all(each.is_symlink() for each in path.iterdir())
+        ):
+            raise MachineError(f"{self.group.at}.id", f"{path} is no group's")
 
     def execute(self) -> None:
         """Make it."""

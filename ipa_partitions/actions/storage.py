@@ -130,7 +130,11 @@ def _write_crypttab(root: RootFs, encrypted: tuple[Volume, ...]) -> None:
     lines = []
     for volume in encrypted:
         assert volume.luks
-        lines.append(luks.crypttab_line(volume.luks, key_path(volume)))
+        line = luks.crypttab_line(volume.luks, key_path(volume))
+        if volume.content.mount == "/":
+            # systemd must not close it while it stops everything else.
+            line += ",x-initrd.attach"
+        lines.append(line)
         if volume.luks.key_file:
             key = Path(volume.luks.key_file).read_bytes()
             root.make_directory(str(Path(key_path(volume)).parent))

@@ -240,7 +240,8 @@ def parse_superblock(device: str, read: bytes) -> Superblock | None:
         return Superblock(device, "cache", *identities)
     if version not in _BACKING_VERSIONS:
         return None
-    # The low four bits, of which two are in use.
+    # Four bits, of which two are in use; data of the first version begin
+    # at 8 KiB.
     mode = flags & 0xF
     return Superblock(
         device,

@@ -61,6 +61,8 @@ class Contents:
 
 def read_contents(device: str, sector_bytes: int) -> Contents:
     """Return what is on ``device``. Nothing is written, no node needed."""
+    # What was written by way of a partition is another's cache to the kernel.
+    run("blockdev", "--flushbufs", device)
     table = _read_table(device)
     kind = _KINDS.get(table.get("label", ""))
     if kind is None:

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -98,12 +98,11 @@ class Stacks:
             visit(name)
         return tuple(found.values())
 
-    def holders(self, names: Iterable[str]) -> tuple[Node, ...]:
+    def holders(self, names: Collection[str]) -> tuple[Node, ...]:
         """Return what stands on disks, without partitions, leaf first."""
-        within = self.tree(set(names) & self.nodes.keys())
         return tuple(
             node
-            for node in within
+            for node in self.tree(names)
             if node.kind not in ("disk", "partition")
             and node.name not in names
         )
@@ -161,7 +160,7 @@ class Stacks:
     ) -> Iterator[tuple[str, frozenset[str]]]:
         """Yield what stands on mentioned and other disks, and its disks."""
         names = set(mentioned)
-        for node in self.holders(names):
+        for node in self.holders(sorted(names)):
             if not self._spans(node, names):
                 continue
             # Not what stands on it again.

@@ -33,7 +33,8 @@ from ipa_partitions.disk.contents import (
 )
 from ipa_partitions.disk.mount import mounted
 from ipa_partitions.disk.probe import wait_for_device
-from ipa_partitions.disk.started import array_up, data_of, group_up, opened
+from ipa_partitions.disk.started import activate, array_up, data_of, opened
+from ipa_partitions.disk.stop import stopped_afterwards
 from ipa_partitions.errors import CommandError
 from ipa_partitions.run import run
 
@@ -117,7 +118,7 @@ def inventory_up(
         device: read_contents(device, sector_bytes)
         for device, sector_bytes in disks.items()
     }
-    with ExitStack() as stack:
+    with stopped_afterwards([*disks], keeps=True), ExitStack() as stack:
         found = dict(_filesystems(contents.values()))
         look = _Look(stack, found, arrays, read_only)
         if any(found.kind in _STACKED for found in look.found.values()):
@@ -214,7 +215,7 @@ class _Look:
         pvs = self.of_kind("LVM2_member")
         groups = lvm.report(pvs) if pvs else ()
         for group in groups:
-            self.stack.enter_context(group_up(group, self.read_only))
+            activate(group, self.read_only)
             for lv in group.volumes:
                 device = f"/dev/{group.name}/{lv.name}"
                 if lv.layout != "thin-pool" and Path(device).exists():
@@ -227,10 +228,19 @@ class _Look:
         blocks = [found for d in devices if (found := bcache.examine(d))]
         for block in blocks:
             if block.kind == "backing":
-                node = self.stack.enter_context(data_of(block))
-                self.nodes[block.device] = node
-                self.found[block.device] = read_filesystem(node)
+                self._into_backing(block)
         return tuple(blocks)
+
+    def _into_backing(self, block: bcache.Superblock) -> None:
+        if block.is_dirty and not bcache.running(block.device):
+            # What is in the cache only is not seen, and may be all.
+            self.found[block.device] = Filesystem(
+                "unknown until the set is started"
+            )
+            return
+        node = self.stack.enter_context(data_of(block))
+        self.nodes[block.device] = node
+        self.found[block.device] = read_filesystem(node)
 
     def into_encrypted(
         self, keys: Mapping[str, luks.Luks]

@@ -18,6 +18,8 @@ import os
 import re
 import secrets
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,14 +52,6 @@ _MAGIC = b"LUKS\xba\xbe"
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _BINARY_BYTES = 4096
 _MAX_HEADER_BYTES = 4 * MIB
-# No JSON, too deep, or another.
-_NOT_AS_EXPECTED = (
-    ValueError,
-    RecursionError,
-    LookupError,
-    TypeError,
-    AttributeError,
-)
 
 
 @dataclass(frozen=True)
@@ -107,15 +101,10 @@ def validate(luks: Luks) -> None:
             raise CommandError("this machine has no TPM 2")
         return
     path = Path(luks.key_file)
-    try:
-        size_bytes = path.stat().st_size if path.is_file() else -1
-        is_readable = os.access(path, os.R_OK)
-    except OSError as error:
-        raise CommandError(f"{path}: {error.strerror}") from error
-    if size_bytes < 0:
-        raise CommandError(f"{path}: there is no such file")
-    if not is_readable:
-        raise CommandError(f"{path}: cannot be read")
+    # A device has no end, or another key each time.
+    if not (path.is_file() and os.access(path, os.R_OK)):
+        raise CommandError(f"{path}: is not a file that can be read")
+    size_bytes = path.stat().st_size
     if not 0 < size_bytes <= _MAX_KEY_BYTES:
         raise CommandError(
             f"{path}: has {size_bytes} bytes,"
@@ -130,15 +119,28 @@ def create(luks: Luks) -> None:
     # and an image of a filesystem with smaller ones could not be mounted.
     sector_bytes = int(run("blockdev", "--getss", luks.device))
     if luks.key_file is None:
-        key = secrets.token_hex()
-        run(*format_argv(luks, sector_bytes, "-"), stdin=key)
-        run(*enroll_argv(luks), stdin=key)
+        with _passing_key() as key:
+            run(*format_argv(luks, sector_bytes, key))
+            run(*enroll_argv(luks, key))
     else:
         run(*format_argv(luks, sector_bytes, luks.key_file))
         run(
             "cryptsetup", "token", "import", "--json-file=-", luks.device,
             stdin=_token(luks.key_file),
         )  # fmt: skip
+
+
+@contextmanager
+def _passing_key() -> Iterator[str]:
+    """Yield the path of a random key, which is in memory alone."""
+    node = os.memfd_create("key")
+    try:
+        os.fchmod(node, 0o400)
+        os.write(node, secrets.token_bytes())
+        # systemd-cryptenroll seeks in it, which a pipe would refuse.
+        yield f"/proc/{os.getpid()}/fd/{node}"
+    finally:
+        os.close(node)
 
 
 def format_argv(luks: Luks, sector_bytes: int, key: str) -> tuple[str, ...]:
@@ -162,11 +164,11 @@ def format_argv(luks: Luks, sector_bytes: int, key: str) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def enroll_argv(luks: Luks) -> tuple[str, ...]:
-    """Return the command that gives the TPM 2 the key, and to it alone."""
+def enroll_argv(luks: Luks, key: str) -> tuple[str, ...]:
+    """Return the command by which the TPM 2 replaces the key file ``key``."""
     return (
         "systemd-cryptenroll",
-        "--unlock-key-file=/proc/self/fd/0",
+        f"--unlock-key-file={key}",
         "--tpm2-device=auto",
         # Bound to the TPM, to nothing that it measured: the boot of this
         # ramdisk is not the one that shall open it. A system can bind it to
@@ -274,9 +276,10 @@ def _tokens(start: bytes) -> dict[str, dict[str, Any]]:
     end = int.from_bytes(start[8:16], "big")
     text = start[_BINARY_BYTES:end].partition(b"\0")[0]
     try:
-        tokens = jsonutils.loads(text)["tokens"].values()
+        tokens = dict(jsonutils.loads(text)["tokens"]).values()
         return {token["type"]: token for token in tokens}
-    except _NOT_AS_EXPECTED:
+    # No JSON, too deep, or another than it should be.
+    except (ValueError, RecursionError, LookupError, TypeError):
         return {}
 
 

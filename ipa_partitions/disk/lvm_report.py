@@ -139,7 +139,8 @@ def _group(each: dict[str, Any], names: Mapping[str, str]) -> Group:
         extent_bytes=int(group["vg_extent_size"]),
         pvs=tuple(_pvs(each["pv"], names)),
         volumes=tuple(
-            _volume(row, segments[row["lv_uuid"]]) for row in each.get("lv", ())
+            _volume(row, segments[row["lv_uuid"]])
+            for row in each.get("lv", ())
         ),
     )
 

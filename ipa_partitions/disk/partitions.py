@@ -19,9 +19,11 @@ paths; there ``kpartx`` makes more mappings.
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
-from ipa_partitions.disk.probe import sysfs
+from ipa_partitions.disk.probe import BUSY_TIMEOUT_S, sysfs
+from ipa_partitions.errors import CommandError
 from ipa_partitions.run import run
 
 # sysfs and mappings count in these, whatever the sector size of the disk.
@@ -64,8 +66,20 @@ def forget(disk: str) -> None:
     """Let the kernel know no partitions; none of them may be in use."""
     if is_mapping(disk):
         run(*_KPARTX, "-d", disk)
-    elif known(disk):
-        run("partx", "--delete", disk)
+    else:
+        _forget(disk)
+
+
+def _forget(disk: str) -> None:
+    end = time.monotonic() + BUSY_TIMEOUT_S
+    while known(disk):
+        try:
+            run("partx", "--delete", disk)
+        except CommandError:
+            # Somebody looks at one of them for a moment.
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
 
 
 def known(disk: str) -> list[str]:

@@ -42,7 +42,7 @@ BUSY_TIMEOUT_S = 2
 def probe() -> Machine:
     """Return the disks that are there, and how the machine was booted."""
     is_uefi = Path("/sys/firmware/efi").is_dir()
-    disks = parse_disks(_shown(), _links())
+    disks = parse_disks(read_lsblk(), read_links())
     return Machine(disks, "uefi" if is_uefi else "bios")
 
 
@@ -50,7 +50,7 @@ def filesystem_devices() -> tuple[str, ...]:
     """Return every block device that may hold a filesystem."""
     found = (
         row["path"]
-        for row in _all(_shown())
+        for row in _all(read_lsblk())
         if row["size"] and row["type"] != "rom" and not _is_memory(row)
     )
     return tuple(dict.fromkeys(found))
@@ -74,7 +74,8 @@ def parse_disks(
     )
 
 
-def _shown() -> list[dict[str, Any]]:
+def read_lsblk() -> list[dict[str, Any]]:
+    """Return every device, with those that stand on it as its children."""
     shown = run("lsblk", "--json", "--bytes", "--output", _COLUMNS)
     return list(jsonutils.loads(shown)["blockdevices"])
 
@@ -130,7 +131,7 @@ def _stripped(text: str | None) -> str | None:
     return text.strip() if text else None
 
 
-def _links() -> dict[str, str]:
+def read_links() -> dict[str, str]:
     """Return the node that each of udev's links leads to."""
     return {
         str(link): str(link.resolve())

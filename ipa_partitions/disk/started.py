@@ -10,7 +10,11 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""Have what is on disks up for a while, to look into it."""
+"""Have what is on disks up for a while, to look into it.
+
+What is started here, or by udev as it sees more, ``stopped_afterwards``
+takes down again.
+"""
 
 from __future__ import annotations
 
@@ -41,32 +45,23 @@ def array_up(
     try:
         yield device
     finally:
-        if not was_up:
-            md.stop(device)
-        elif not was_named:
+        if was_up and not was_named:
             Path(device).unlink()
 
 
-@contextmanager
-def group_up(group: lvm.Group, read_only: bool) -> Iterator[None]:
+def activate(group: lvm.Group, read_only: bool) -> None:
     """Have what can be activated of a group active."""
-    if all(lv.is_active for lv in group.volumes):
-        yield
-        return
-    # What is incomplete stays down, and shows by what is not found in it.
-    with suppress(CommandError):
-        lvm.activate(group.name, group.pvs, read_only)
-    try:
-        yield
-    finally:
-        lvm.deactivate(group.name, group.pvs)
+    if not all(lv.is_active for lv in group.volumes):
+        # What is incomplete stays down, and shows by what is not found in it.
+        with suppress(CommandError):
+            lvm.activate(group.name, group.pvs, read_only)
 
 
 @contextmanager
 def data_of(block: bcache.Superblock) -> Iterator[str]:
     """Yield the device of what is cached, without starting the set.
 
-    To start it would write; what is dirty in the cache is not seen so.
+    To start it would write.
     """
     up = bcache.running(block.device)
     if up:

@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -65,16 +66,18 @@ def stop_all(
 
     What has a kernel name among ``but`` stays. What is dirty in a cache is
     lost. Raises CommandError for what cannot be stopped, or is started
-    again, within TIMEOUT_S.
+    again, when for TIMEOUT_S it has not become less.
     """
     names = [kernel_name(device) for device in devices]
-    end = time.monotonic() + TIMEOUT_S
+    fewest, end = sys.maxsize, 0.0
     stopped: set[str] = set()
     while holders := [
         node for node in read_stacks().holders(names) if node.name not in but
     ]:
         stopped |= {node.device for node in holders}
         errors = [error for node in holders for error in _errors(node)]
+        if len(holders) < fewest:
+            fewest, end = len(holders), time.monotonic() + TIMEOUT_S
         if time.monotonic() > end:
             raise CommandError(
                 "; ".join(map(str, errors))
@@ -89,6 +92,9 @@ def _errors(node: Node) -> Iterator[CommandError]:
     """Stop ``node``; yield the error if it does not."""
     try:
         _stop(node)
+    except FileNotFoundError:
+        # It went with what stood on it.
+        return
     except (CommandError, OSError) as error:
         yield CommandError(f"{node.label}: {error}")
 

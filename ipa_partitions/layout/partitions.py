@@ -220,15 +220,16 @@ class Disk(Object):
     """What is on the disk, in this order."""
 
 
+Layout = Literal["linear", "striped", "raid1", "thin", "thin-pool"]
+
+
 class LogicalVolume(Named, Content):
     """A volume of a group."""
 
     type: Literal["lv"]
     size: Wanted
     """How large it is."""
-    layout: Literal["linear", "striped", "raid1", "thin", "thin-pool"] = (
-        "linear"
-    )
+    layout: Layout = "linear"
     """How it is spread over the physical volumes."""
     stripes: Annotated[int, Field(ge=2, le=128)] | None = None
     """How many stripes, for ``striped``."""

@@ -240,6 +240,10 @@ def _array_members(
 def _bcache_members(
     layout: model.Layout, bcache: model.Bcache
 ) -> Iterator[LayoutError]:
+    if bcache.id in ("by-uuid", "by-label"):
+        yield LayoutError(
+            f"{bcache.at}.id", f"udev keeps /dev/bcache/{bcache.id}"
+        )
     if len(layout.members("bcache_backing", bcache.id)) != 1:
         yield LayoutError(
             f"{bcache.at}.id", "a set has exactly one bcache_backing"

@@ -131,7 +131,7 @@ def lay_out(
     )
     if not has_table and volumes:
         whole = maker.disk_volume(volumes[0], found.device, found.size_bytes)
-        return replace(resolved, whole=whole)
+        return replace(resolved, whole=whole, whole_role=volumes[0].role)
     return replace(
         resolved,
         partitions=tuple(_partitions(found.device, volumes, sizes, maker)),

@@ -123,7 +123,7 @@ def _lv(lv: LogicalVolume) -> Row:
 def rows(disk: Disk) -> tuple[Row, ...]:
     """Return the rows of ``disk``, in the order of the disk."""
     if disk.whole is not None:
-        return (row(disk.whole, "partition", start_bytes=0),)
+        return (row(disk.whole, disk.whole_role, start_bytes=0),)
     return tuple(
         row(
             partition.volume,

@@ -107,8 +107,9 @@ def test_a_line_of_crypttab(luks, line):
     ("key", 8 * 1024**2, ""),
     ("key", 8 * 1024**2 + 1, "has 8388609 bytes, a key has from 1 to"),
     ("key", 0, "has 0 bytes, a key has from 1 to"),
-    ("missing", 1, "there is no such file"),
-    ("", 1, "there is no such file"),
+    ("missing", 1, "is not a file that can be read"),
+    ("", 1, "is not a file that can be read"),
+    ("/dev/zero", 1, "is not a file that can be read"),
 ])  # fmt: skip
 def test_a_key_file_is_looked_at(tmp_path, name, size_bytes, problem):
     (tmp_path / "key").write_bytes(bytes(size_bytes))

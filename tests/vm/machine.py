@@ -38,6 +38,9 @@ PORT = "tests"
 MEMORY_MIB = 2048
 QMP_TIMEOUT_S = 60
 
+# Who is killed ends nothing any more: the kernel ends these with us.
+WITH_US = ("setpriv", "--pdeathsig=KILL")
+
 START = """\
 exec < /dev/null > /dev/ttyS0 2>&1
 mount -t tmpfs run /run
@@ -235,7 +238,7 @@ def _argv(
     tpm: socket.socket,
 ) -> list[str]:
     return [
-        "qemu-system-x86_64", *accelerator(),
+        *WITH_US, "qemu-system-x86_64", *accelerator(),
         "-smp", "1", "-m", str(MEMORY_MIB),
         "-display", "none", "-no-reboot", "-nic", "none",
         "-kernel", str(kernel().image),
@@ -267,7 +270,7 @@ def _tpm(scratch: Path) -> Iterator[socket.socket]:
     with here, there:
         process = subprocess.Popen(
             [
-                "swtpm", "socket", "--tpm2",
+                *WITH_US, "swtpm", "socket", "--tpm2",
                 "--tpmstate", f"dir={state}",
                 "--ctrl", f"type=unixio,clientfd={there.fileno()}",
                 "--flags", "startup-clear",

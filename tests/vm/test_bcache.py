@@ -47,7 +47,7 @@ def a_set(disks, mode, cached=True):
     )
 
 
-def kernel_says(device, what):
+def in_kernel(device, what):
     return Path("/sys/class/block", Path(device).name, "bcache", what)
 
 
@@ -75,8 +75,8 @@ def test_a_set_is_as_large_as_its_backing_device_allows(disks, mode, cached):
         bcache.create(spec)
         assert int(run("blockdev", "--getsize64", spec.device)) == 299 * MIB
         assert filesystem(spec.device) == ""
-        assert f"[{mode}]" in kernel_says(disks[0], "cache_mode").read_text()
-        state = kernel_says(disks[0], "state").read_text().strip()
+        assert f"[{mode}]" in in_kernel(disks[0], "cache_mode").read_text()
+        state = in_kernel(disks[0], "state").read_text().strip()
         assert state == ("clean" if cached else "no cache")
         found = bcache.examine(disks[0])
         assert (found.kind, found.set_uuid) == ("backing", spec.uuid)
@@ -84,7 +84,7 @@ def test_a_set_is_as_large_as_its_backing_device_allows(disks, mode, cached):
         bcache.stop(spec)
         assert not holders()
         bcache.start(spec)
-        assert f"[{mode}]" in kernel_says(disks[0], "cache_mode").read_text()
+        assert f"[{mode}]" in in_kernel(disks[0], "cache_mode").read_text()
         bcache.stop(spec)
         assert not Path(spec.device).is_symlink()
 
@@ -94,6 +94,7 @@ def test_what_was_written_is_there_again(disks, tmp_path, mode):
     spec = a_set(disks, mode)
     with locked(disks):
         bcache.create(spec)
+        in_kernel(disks[0], "writeback_running").write_text("0")
         run("mkfs.ext4", "-q", spec.device)
         run("mount", spec.device, str(tmp_path))
         (tmp_path / "file").write_bytes(b"written" * 10000)
@@ -102,6 +103,8 @@ def test_what_was_written_is_there_again(disks, tmp_path, mode):
         run("umount", str(tmp_path))
         bcache.stop(spec)
         found = bcache.examine(disks[0])
+        # The lock keeps the disk open, and so what was read of it before.
+        run("blockdev", "--flushbufs", disks[0])
         # What nobody has written back is in the cache alone.
         assert found.is_dirty == (mode == "writeback")
         beneath = filesystem("-O", str(found.data_at_bytes), disks[0])

@@ -20,16 +20,20 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ipa_partitions.deploy import Request, deploy
+from ipa_partitions.errors import MachineErrors
 
 pytestmark = pytest.mark.disks(*["400 MiB"] * 4)
 
 MIB = 1024**2
+TMP = Path("/tmp")
 
 PRELUDE = r"""
 set -eu
@@ -62,7 +66,7 @@ cached() {  # backing, cache, options
     until test -e "/sys/class/block/${1##*/}/bcache/cache"; do sleep .1; done
     udevadm settle
 }
-filled() { mkfs.ext4 -q "$1"; mount "$1" "$2"; echo data > "$2/data"; }
+filled() { mkfs.ext4 -q "$1"; mount "$1" "$HERE"; echo data > "$HERE/data"; }
 zfs() {  # the uberblocks of the four labels of a pool
     python3 - "$1" <<'END'
 import os, struct, sys
@@ -107,7 +111,8 @@ BEFORE = {
     """,
     "a group": """
         parts $A; group vg0 ${A}1 ${A}2 $B
-        volume lin-ear --size=150M vg0; volume stripe --stripes=2 --size=40M vg0
+        volume lin-ear --size=150M vg0
+        volume stripe --stripes=2 --size=40M vg0
     """,
     "a group with mirrors and snapshots": """
         group vg0 $A $B
@@ -184,21 +189,28 @@ BEFORE = {
     "pools": "parts $A; zfs ${A}1; zfs ${A}2; zfs $B",
     "the arrays of firmware": """
         export IMSM_NO_PLATFORM=1
-        mdadm --create /dev/md/imsm --run --metadata=imsm --raid-devices=2 $A $B
-        mdadm --create /dev/md/volume --run --level=1 --raid-devices=2 \
-            /dev/md/imsm
+        mdadm --create /dev/md/imsm --run --metadata=imsm \
+            --raid-devices=2 $A $B
+        mdadm --create /dev/md/volume --run --level=1 \
+            --raid-devices=2 /dev/md/imsm
     """,
     "the arrays of firmware that are down": """
         mdadm --create /dev/md/ddf --run --metadata=ddf --raid-devices=2 $A $B
         mdadm --stop --scan
     """,
     "btrfs of several devices": "parts $A; mkfs.btrfs -q ${A}1 ${A}2 $B",
+    "the table of a larger disk": r"""
+        parts $A; array md0 1 1.0 ${A}1 $B; mdadm --stop /dev/md/md0
+        truncate --size=1G $HERE/table
+        printf 'label: gpt\n,100M\n,\n' | sfdisk --quiet $HERE/table
+        dd if=$HERE/table of=$A bs=1M count=1
+    """,
 }  # fmt: skip
 
 
-def shell(script: str, disks: Sequence[str] = ()) -> str:
+def shell(script: str, disks: Sequence[str] = (), here: Path = TMP) -> str:
     """Run ``script`` and return what it says."""
-    names = dict(zip("ABCD", disks, strict=False))
+    names = dict(zip("ABCD", disks, strict=False)) | {"HERE": str(here)}
     ran = subprocess.run(
         ["bash", "-c", PRELUDE + script],
         env=os.environ | names, check=False, text=True,
@@ -232,9 +244,9 @@ def assert_fresh(*disks: str) -> None:
     nodes = {f"{disk}{part}" for disk in disks for part in ("", 1, 2)}
     found, _, signatures = shell(
         f"""
-        udevadm trigger --settle --action=change {' '.join(nodes)}
-        lsblk --noheadings --raw -o PATH {' '.join(disks)}
-        echo and; wipefs --noheadings {' '.join(nodes - {*disks})}
+        udevadm trigger --settle --action=change {" ".join(nodes)}
+        lsblk --noheadings --raw -o PATH {" ".join(disks)}
+        echo and; wipefs --noheadings {" ".join(nodes - {*disks})}
         """
     ).partition("and\n")
     assert sorted(found.split()) == sorted(nodes)
@@ -244,7 +256,166 @@ def assert_fresh(*disks: str) -> None:
 
 
 @pytest.mark.parametrize("before", BEFORE)
-def test_what_was_there_is_gone(before, disks):
-    shell(BEFORE[before], disks)
+def test_what_was_there_is_gone(before, disks, tmp_path):
+    shell(BEFORE[before], disks, tmp_path)
     deploy(Request(document(*disks[:2])))
     assert_fresh(*disks[:2])
+
+
+def test_the_copy_of_a_table_goes_where_it_is_on_a_disk_that_grew(disks):
+    where = 200 * MIB - 512
+    shell(
+        """
+        echo 0 409600 linear $A 0 | dmsetup create small
+        echo 'label: gpt' | sfdisk --quiet /dev/mapper/small
+        dmsetup remove small
+        """,
+        disks,
+    )
+    assert signature(disks[0], where) == b"EFI PART"
+    deploy(Request(document(disks[0])))
+    assert signature(disks[0], where) == bytes(8)
+
+
+def signature(device: str, where: int) -> bytes:
+    with Path(device).open("rb") as node:
+        node.seek(where)
+        return node.read(8)
+
+
+OTHERS = """
+array other 1 1.2 $C $D
+group vg0 /dev/md/other
+volume keep --size=40M vg0
+filled /dev/vg0/keep
+group vg0 $A --devices $A
+volume ours --size=40M vg0 --devices $A
+mkswap ${B}; mkfs.ext4 -q /dev/vg0/ours
+"""
+
+
+def test_others_stay_up_even_a_group_with_the_same_name(disks, tmp_path):
+    with unmounted(tmp_path):
+        shell(OTHERS, disks, tmp_path)
+        before = shell("lsblk --noheadings $C $D", disks)
+        deploy(Request(document(*disks[:2])))
+        assert_fresh(*disks[:2])
+        assert shell("lsblk --noheadings $C $D", disks) == before
+        assert (tmp_path / "data").read_text() == "data\n"
+        (tmp_path / "more").write_text("more")
+        assert shell("vgs --noheadings -o vg_name").split() == ["vg0"]
+        shell("grep '\\[UU\\]' /proc/mdstat")
+
+
+@contextmanager
+def unmounted(where: Path) -> Iterator[None]:
+    """Leave nothing mounted nor running, and no swap in use."""
+    try:
+        yield
+    finally:
+        shell(
+            """
+            if test -e $HERE.pid; then kill $(cat $HERE.pid); fi
+            umount --recursive --all-targets $HERE || :
+            swapoff --all
+            """,
+            here=where,
+        )
+
+
+# In HERE something is mounted, of what is on the disks A to D. The document
+# mentions A and B.
+REFUSED = {
+    "a mounted partition": (
+        "parts $A; filled ${A}2", "{A}2 is mounted on {HERE}",
+    ),
+    "a mounted volume": (
+        """
+        group vg0 $A $B; volume root --size=40M vg0
+        luks one /dev/vg0/root; filled /dev/mapper/one
+        """,
+        "/dev/mapper/one on {A} is mounted on {HERE}",
+    ),
+    "btrfs mounted by its other device": (
+        "mkfs.btrfs -q $C $B; mount $C $HERE", "{B} is mounted on {HERE}",
+    ),
+    "swap on an array": (
+        "array md0 1 1.2 $A $B; mkswap /dev/md/md0; swapon /dev/md/md0",
+        "/dev/md/md0 on {B} is used as swap",
+    ),
+    "a mount that only others see": (
+        """
+        parts $A; mkfs.ext4 -q ${A}1
+        unshare --mount --propagation=private \
+            sh -c "mount ${A}1 $HERE; touch $HERE.up; exec sleep 1000" \
+            > /dev/null 2>&1 &
+        echo $! > $HERE.pid
+        until test -e $HERE.up; do sleep .1; done
+        """,
+        "{A}1 is in use",
+    ),
+    "a mapping that a program has for itself": (
+        """
+        luks one $B
+        python3 -c 'if True:
+            import os, time
+            os.open("/dev/mapper/one", os.O_EXCL)
+            open(os.environ["HERE"] + ".up", "w").close()
+            time.sleep(1000)' > /dev/null 2>&1 &
+        echo $! > $HERE.pid
+        until test -e $HERE.up; do sleep .1; done
+        """,
+        "/dev/mapper/one on {B} is in use",
+    ),
+    "an array on another disk, too": (
+        "array md0 1 1.2 $A $C", "array md0 spans {A} and {C}, which",
+    ),
+    "an array that is down": (
+        "parts $A; array md0 5 0.90 ${A}1 $B $C; mdadm --stop /dev/md/md0",
+        "spans {A}, {B} and {C}, which the document does not mention",
+    ),
+    "an array of firmware": (
+        """
+        export IMSM_NO_PLATFORM=1
+        mdadm --create /dev/md/imsm --run --metadata=imsm \
+            --raid-devices=2 $B $D
+        mdadm --create /dev/md/volume --run --level=1 \
+            --raid-devices=2 /dev/md/imsm
+        """,
+        "spans {B} and {D}, which the document does not mention",
+    ),
+    "a group": (
+        "parts $C; group vg0 $B ${C}2", "group vg0 spans {B} and {C}, which",
+    ),
+    "a group on an array": (
+        """
+        array md0 1 1.2 $A $B; group vg0 /dev/md/md0 $D
+        volume root --size=40M vg0 $D
+        """,
+        "group vg0 spans {A}, {B} and {D}, which",
+    ),
+    "bcache": ("cached $A $C", " spans {A} and {C}, which"),
+    "btrfs": (
+        "mkfs.btrfs -q -L data $A $D", "btrfs data spans {A} and {D}, which",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.disks(*["120 MiB"] * 4)
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_is_in_use_or_elsewhere_too_is_refused(what, disks, tmp_path):
+    script, problem = REFUSED[what]
+    names = dict(zip("ABCD", disks, strict=True))
+    with unmounted(tmp_path):
+        shell(script, disks, tmp_path)
+        before = shell(SEEN, disks)
+        with pytest.raises(MachineErrors) as caught:
+            deploy(Request(document(*disks[:2])))
+        assert problem.format(**names, HERE=tmp_path) in str(caught.value)
+        assert shell(SEEN, disks) == before
+
+
+SEEN = """
+lsblk --noheadings -o KNAME,TYPE,MOUNTPOINTS $A $B $C $D
+wipefs --noheadings $A $B $C $D; sfdisk --dump $A || :
+"""

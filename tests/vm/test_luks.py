@@ -16,8 +16,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
-import re
 import subprocess
 from pathlib import Path
 
@@ -123,8 +121,7 @@ def test_what_is_mounted_is_not_closed(disks, tmp_path):
     luks.close(NAME)
 
 
-def test_only_the_tpm_has_the_key(disks, caplog):
-    caplog.set_level(logging.DEBUG)
+def test_only_the_tpm_has_the_key(disks):
     spec = by_tpm(disks[0])
     luks.validate(spec)
     luks.create(spec)
@@ -134,8 +131,6 @@ def test_only_the_tpm_has_the_key(disks, caplog):
     assert token["tpm2-pcrs"] == []
     assert list(written["keyslots"]) == token["keyslots"]
     assert luks.examine(spec.device).tpm2
-    assert "cryptsetup luksFormat" in caplog.text
-    assert not re.search("[0-9a-f]{64}", caplog.text)
     luks.open_(spec)
     size_bytes = int(run("blockdev", "--getsize64", spec.mapping))
     assert size_bytes == 100 * MIB - luks.HEADER_BYTES

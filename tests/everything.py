@@ -88,8 +88,7 @@ def document(devices: Sequence[str], key: str) -> Document:
             raid("mirror", 1, spares=1, label="m", **ext4),
             raid("five", 5, label="f", **ext4),
             raid("under", 0, vg="vg2"),
-            {"type": "bcache", "id": "cached", "mode": "writeback",
-             "label": "c", **ext4},
+            {"type": "bcache", "id": "cached", "label": "c", **ext4},
             group(
                 "vg0",
                 volume("lv", 60, name="root", label="r", **ext4),
@@ -118,23 +117,12 @@ def group(name: str, *volumes: dict[str, Any]) -> dict[str, Any]:
     return {"type": "vg", "id": name, "volumes": [*volumes]}
 
 
-class Changes:
-    """Changes to a copy of a document, by the names of what they change."""
-
-    def __init__(self, document: Document) -> None:
-        self.document = copy.deepcopy(document)
-        self.document["partitions_policy"] = "verify"
-
-    def named(self, name: str) -> dict[str, Any]:
-        """Return the array, set, group or volume of this name."""
-        found = (
-            each
-            for entry in self.document["partitions"]
-            for each in (entry, *entry.get("volumes", ()))
-            if name in (each.get("name"), each.get("id"))
-        )
-        return next(found)
-
-    def on(self, disk: int) -> list[dict[str, Any]]:
-        """Return the volumes of a disk."""
-        return list(self.document["partitions"][disk]["volumes"])
+def named(document: Document, name: str) -> dict[str, Any]:
+    """Return the array, set, group or volume of this name."""
+    found = (
+        each
+        for entry in document["partitions"]
+        for each in (entry, *entry.get("volumes", ()))
+        if name in (each.get("name"), each.get("id"))
+    )
+    return next(found)

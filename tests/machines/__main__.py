@@ -1,0 +1,27 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Record this machine."""
+
+from __future__ import annotations
+
+import json
+
+from ipa_partitions.disk.probe import read_links, read_lsblk
+
+if __name__ == "__main__":
+    recorded = {
+        "about": "Recorded.",
+        "lsblk": read_lsblk(),
+        "links": read_links(),
+    }
+    print(json.dumps(recorded, indent=1))
