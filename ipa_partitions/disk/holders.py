@@ -44,6 +44,7 @@ _MAPPINGS: tuple[tuple[str, Kind], ...] = (
 _NAMED = ("dev/md", "dev/bcache")
 # Two hyphens in a mapping's name are one in the group's or the volume's.
 _LVM_NAME = re.compile(r"((?:[^-]|--)+)(?:-(?!-)|$)")
+_PARTS = ("partition", "dm-part")
 # A path of a disk and what is of no known kind cannot be stopped.
 _STAYS = ("dm-mpath", "other")
 
@@ -145,8 +146,8 @@ class Stacks:
 
     def place(self, node: Node, disk: str) -> str:
         """Return what ``node`` is, and on which part of ``disk``."""
-        base = node
-        while base.name != disk and base.below != (disk,):
+        base, parts = node, [(kind, (disk,)) for kind in _PARTS]
+        while base.name != disk and (base.kind, base.below) not in parts:
             base = next(
                 self.nodes[name]
                 for name in base.below

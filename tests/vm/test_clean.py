@@ -60,8 +60,8 @@ cached() {  # backing, cache, options
     wipefs --all --quiet "$1" "$2"
     make-bcache --bdev "$1" --cache "$2" "${@:3}"
     for device in "$1" "$2"; do
-        test -d "/sys/class/block/${device##*/}/bcache" ||
-            echo "$device" > /sys/fs/bcache/register
+        # udev may be quicker
+        echo "$device" > /sys/fs/bcache/register_quiet || :
     done
     until test -e "/sys/class/block/${1##*/}/bcache/cache"; do sleep .1; done
     udevadm settle
@@ -188,7 +188,7 @@ BEFORE = {
     """,
     "pools": "parts $A; zfs ${A}1; zfs ${A}2; zfs $B",
     "the arrays of firmware": """
-        export IMSM_NO_PLATFORM=1
+        export IMSM_NO_PLATFORM=1 IMSM_DEVNAME_AS_SERIAL=1
         mdadm --create /dev/md/imsm --run --metadata=imsm \
             --raid-devices=2 $A $B
         mdadm --create /dev/md/volume --run --level=1 \
@@ -376,7 +376,7 @@ REFUSED = {
     ),
     "an array of firmware": (
         """
-        export IMSM_NO_PLATFORM=1
+        export IMSM_NO_PLATFORM=1 IMSM_DEVNAME_AS_SERIAL=1
         mdadm --create /dev/md/imsm --run --metadata=imsm \
             --raid-devices=2 $B $D
         mdadm --create /dev/md/volume --run --level=1 \
