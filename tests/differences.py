@@ -257,6 +257,25 @@ DIFFERENCES: dict[str, tuple[Change, list[str]]] = {
     ),
 }
 
+# What can be at the same time. What cannot be told from what is there
+# without a try, the key, is in the last but one.
+TOGETHER = (
+    (
+        "array level", "array spares", "array label", "lv missing",
+        "lv extra", "lv size", "lv label", "lv striped",
+        "encryption missing", "label in LUKS", "subvolume", "btrfs label",
+        "bcache mode", "bcache label", "label of a whole disk",
+    ),
+    (
+        "array members", "array missing", "array filesystem",
+        "group missing", "group name", "lv filesystem", "lv raid1",
+        "lv thin", "encryption unwanted", "filesystem in LUKS in an lv",
+        "bcache cache", "bcache missing", "swap", "table of a whole disk",
+    ),
+    ("group pvs", "encryption with another key"),
+    ("what is not kept",),
+)  # fmt: skip
+
 
 def changed(
     document: Document, names: Iterable[str], devices: Sequence[str]

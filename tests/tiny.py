@@ -17,8 +17,12 @@ from __future__ import annotations
 import hashlib
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from tests import file_server, servers
 
 SIZE = "16M"
 
@@ -81,6 +85,24 @@ def image_entry(image: Path, url: str) -> dict[str, Any]:
         "os_hash_algo": "sha256",
         "os_hash_value": sha256(image),
     }
+
+
+@contextmanager
+def served(name: str, kind: str, folder: Path) -> Iterator[dict[str, Any]]:
+    """Serve a system as ``kind``, a suffix or ``rsync``.
+
+    Yields what ``images`` of a document says of it, without a name.
+    """
+    if kind == "rsync":
+        tree(folder, name)
+        with servers.rsync_daemon(folder, folder) as host:
+            yield {"image_pull_url": f"rsync://{host}/images/{name}.tree"}
+    else:
+        image = image_file(folder, f"{name}.{kind}")
+        with file_server.serving(image) as url:
+            entry = image_entry(image, url)
+            del entry["name"]
+            yield entry
 
 
 def sha256(image: Path) -> str:

@@ -291,4 +291,6 @@ def _pools(root: Path) -> dict[str, list[str]]:
 
 def _swaps(root: Path) -> Iterator[tuple[str, str]]:
     for line in (root / "proc/swaps").read_text().splitlines()[1:]:
-        yield kernel_name(line.split()[0]), "is used as swap"
+        # Seen from within a chroot there is more before it.
+        node = line.split()[0].rpartition("/dev/")[2]
+        yield node.replace("/", "!"), "is used as swap"

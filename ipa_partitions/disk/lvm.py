@@ -15,8 +15,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from ipa_partitions.disk.lvm_report import (
     Group,
@@ -60,6 +63,8 @@ _ANY_NAME = 'devices/dir="/dev/none"'
 _CHUNK_BYTES = 64 * _KIB
 _CHUNK_METADATA_BYTES = 64
 _MAX_METADATA_BYTES = 128 * MIB
+
+_IMAGE = re.compile(r"([\w.+-]+_rimage_\d+)\(")
 
 
 @dataclass(frozen=True)
@@ -191,32 +196,76 @@ def activate(
 ) -> None:
     """Activate every volume of the group that has ``pvs``.
 
-    With ``read_only`` nothing is written to any of them. Raises
-    CommandError, also if another group has an active volume that is called
-    the same.
+    With ``read_only`` nothing is written to any of them, and what we cannot
+    make is left out. Raises CommandError once all is tried, and also if
+    another group has an active volume that is called the same.
     """
-    groups = (each for each in report(pvs) if each.name == group_name)
-    volumes = [volume for each in groups for volume in each.volumes]
+    volumes = [
+        volume
+        for group in report(pvs)
+        if group.name == group_name
+        for volume in group.volumes
+        if not volume.is_active
+    ]
     for volume in volumes:
-        if not volume.is_active:
-            _refuse_taken(f"/dev/{group_name}/{volume.name}")
-    # A pool, and with it what is in it, is written to only if that is.
-    thick = ", ".join(
-        f'"{group_name}/{volume.name}"'
-        for volume in volumes
-        if volume.layout not in ("thin", "thin-pool")
-    )
-    run_lvm(
-        pvs,
-        "vgchange", "--activate", "y", group_name,
-        config=(
-            (f"activation/read_only_volume_list=[{thick}]",)
-            if read_only
-            else ()
-        ),
-    )  # fmt: skip
+        _refuse_taken(f"/dev/{group_name}/{volume.name}")
+    if not read_only:
+        run_lvm(pvs, "vgchange", "--activate", "y", group_name)
+        return
+    errors = []
+    for volume in volumes:
+        try:
+            _activate_to_look(group_name, volume, pvs)
+        except CommandError as error:
+            errors.append(str(error))
+    if errors:
+        raise CommandError("\n".join(errors))
+
+
+def _activate_to_look(
+    group_name: str, volume: Volume, pvs: Sequence[str]
+) -> None:
+    device = f"/dev/{group_name}/{volume.name}"
+    if volume.layout == "raid1":
+        _activate_image(device, pvs)
+    elif volume.layout == "thin":
+        # The pool must be writable, but is not written to unless this is.
+        run_lvm(pvs, "lvchange", "--activate", "y", device)
+    elif volume.layout in ("linear", "striped"):
+        full_name = f"{group_name}/{volume.name}"
+        run_lvm(
+            pvs,
+            "lvchange", "--activate", "y", device,
+            config=(f'activation/read_only_volume_list=["{full_name}"]',),
+        )  # fmt: skip
+
+
+def _activate_image(device: str, pvs: Sequence[str]) -> None:
+    """Have one image of the raid1 ``device`` stand for it.
+
+    The whole counts its starts in its metadata, even a read-only one.
+    """
+    shown = run_lvm(pvs, "lvs", "--noheadings", "--options", "devices", device)
+    error = CommandError(f"{device}: has no image")
+    for name in _IMAGE.findall(shown):
+        image = Path(device).with_name(name)
+        try:
+            # LVM says that it makes it read-only, and asks.
+            run_lvm(pvs, "lvchange", "--yes", "--activate", "y", str(image))
+        except CommandError as why:
+            error = why
+            continue
+        Path(device).symlink_to(image)
+        return
+    raise error
 
 
 def deactivate(group_name: str, pvs: Sequence[str]) -> None:
     """Deactivate every volume of the group that has ``pvs``."""
     run_lvm(pvs, "vgchange", "--activate", "n", group_name)
+    directory = Path("/dev", group_name)
+    for link in directory.glob("*"):
+        if not link.exists():
+            link.unlink(missing_ok=True)
+    with suppress(OSError):
+        directory.rmdir()

@@ -73,29 +73,24 @@ def _by_parts(
 
 def _parts(names: Iterable[str]) -> dict[str, dict[str, str]]:
     """Return what blkid says of those that are part of something."""
-    # What is registered with bcache is no device of its own.
-    nodes = (f"/dev/{n.replace('!', '/')}" for n in names if "/" not in n)
+    found = {}
+    for name in sorted(names):
+        # What is registered with bcache is no device of its own.
+        if "/" not in name:
+            device = f"/dev/{name.replace('!', '/')}"
+            tags = _tags(device)
+            if tags.get("TYPE") in _PARTS:
+                found[device] = tags
+    return found
+
+
+def _tags(device: str) -> dict[str, str]:
     shown = run(
-        "blkid", "--probe", "--output", "export",
-        "--match-tag", "TYPE",
-        "--match-tag", "LABEL",
-        "--match-tag", "UUID",
-        "--match-tag", "UUID_SUB",
-        *sorted(nodes),
+        "blkid", "--probe", "--output", "export", device,
         ok_codes=(0, 2, 8),  # nothing was found, or too much
     )  # fmt: skip
-    return parse_parts(shown)
-
-
-def parse_parts(shown: str) -> dict[str, dict[str, str]]:
-    """Return what blkid has ``shown`` of parts, by device."""
-    found = {}
-    for paragraph in shown.split("\n\n"):
-        pairs = (line.partition("=") for line in paragraph.splitlines())
-        tags = {key: value.replace("\\ ", " ") for key, _, value in pairs}
-        if tags.get("TYPE") in _PARTS:
-            found[tags["DEVNAME"]] = tags
-    return found
+    pairs = (line.partition("=") for line in shown.splitlines())
+    return {key: value.replace("\\ ", " ") for key, _, value in pairs}
 
 
 def _wholes(

@@ -43,7 +43,7 @@ import pytest
 from ipa_partitions.deploy import deploy, verify
 from ipa_partitions.disk.mount import mounted
 from ipa_partitions.errors import DifferencesError, MachineErrors
-from tests import documents, file_server, servers, tiny
+from tests import documents, servers, tiny
 from tests.digest import digest
 from tests.functional.test_verify import (
     partition,
@@ -180,20 +180,6 @@ def test_a_dry_run_of_rsync_copies_nothing(loop_disk, tmp_path):
     assert files_of(f"{devices[1]}p1") == set()
 
 
-@contextmanager
-def image_of(name, kind, folder):
-    """Serve a tiny system as ``kind``; yield its entry of ``images``."""
-    if kind == "rsync":
-        tiny.tree(folder, name)
-        with servers.rsync_daemon(folder, folder) as host:
-            url = f"rsync://{host}/images/{name}.tree"
-            yield {"image_pull_url": url}
-    else:
-        image = tiny.image_file(folder, f"{name}.{kind}")
-        with file_server.serving(image) as url:
-            yield tiny.image_entry(image, url)
-
-
 @pytest.mark.parametrize("kind", ["rsync", "tar.zst", "squashfs"])
 def test_an_update_in_place_replaces_files_and_leaves_others(
     kind, loop_disk, tmp_path
@@ -205,11 +191,11 @@ def test_an_update_in_place_replaces_files_and_leaves_others(
         partition("root", "remaining", mount="/"),
         boot={"firmware": "bios"},
     )
-    with image_of("one", kind, tmp_path) as image:
+    with tiny.served("one", kind, tmp_path) as image:
         image_info["images"] = [image | {"name": "it"}]
         first = deploy(request(image_info))
     written(root, look, "own", "of the first")
-    with image_of("two", kind, tmp_path) as image:
+    with tiny.served("two", kind, tmp_path) as image:
         image_info["images"] = [image | {"name": "it", "deploy": "always"}]
         second = deploy(request(under_verify(image_info)))
     assert second.root_uuid == first.root_uuid

@@ -19,7 +19,6 @@ from pathlib import Path
 import pytest
 
 from ipa_partitions.disk.holders import Stacks, read_stacks
-from ipa_partitions.disk.spans import parse_parts
 
 # What there is, each with what it stands on. A partition's disk is before
 # the slash; the words after the colon are those of a mapping: name and UUID.
@@ -159,6 +158,8 @@ def test_the_disks_beneath_are_known(tmp_path, name, disks):
     (f"{mount('sdc', '/a')}\n{mount('sdc', '/b')}", "", "sdc",
      ["/dev/sdc is mounted on /a", "/dev/sdc is mounted on /b"]),
     ("", "/dev/sdc partition 1 0 -2", "sdc", ["/dev/sdc is used as swap"]),
+    ("", "/a/chroot/dev/sdc partition 1 0 -2", "sdc",
+     ["/dev/sdc is used as swap"]),
     (mount("dm-4", "/"), "", "dm-3",
      ["/dev/mapper/mpatha-part1 is mounted on /"]),
     # What is of no known kind is in the way, whatever it is.
@@ -203,20 +204,3 @@ def test_what_may_be_opened_is_at_the_top(tmp_path, disk, leaves):
 def test_what_has_other_disks_is_named_once(tmp_path, mentioned, found):
     stacks = machine(tmp_path)
     assert dict(stacks.spans(mentioned)) == found
-
-
-def test_only_what_is_part_of_something_is_a_part():
-    shown = (
-        "DEVNAME=/dev/sda1\nUUID=0123\nLABEL=two\\ words\nTYPE=btrfs\n\n\n"
-        "DEVNAME=/dev/sda2\nUUID=4567\nTYPE=ext4\n\n"
-        "DEVNAME=/dev/sdb\nTYPE=LVM2_member\n"
-    )
-    assert parse_parts(shown) == {
-        "/dev/sda1": {
-            "DEVNAME": "/dev/sda1",
-            "UUID": "0123",
-            "LABEL": "two words",
-            "TYPE": "btrfs",
-        },
-        "/dev/sdb": {"DEVNAME": "/dev/sdb", "TYPE": "LVM2_member"},
-    }

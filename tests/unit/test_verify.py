@@ -26,7 +26,7 @@ from ipa_partitions.disk.size import exact_bytes
 from ipa_partitions.resolve import resolve
 from ipa_partitions.verify import differences, with_kept_ids
 from tests import everything
-from tests.differences import DIFFERENCES, changed
+from tests.differences import DIFFERENCES, TOGETHER, changed
 
 DEVICES = ("/dev/vda", "/dev/vdb", "/dev/vdc", "/dev/vdd")
 SEED = "00000000-0000-4000-8000-000000000001"
@@ -125,6 +125,20 @@ def test_a_difference_is_told_and_no_other(name):
     there = laid_out(resolved(DOCUMENT))
     document, told = changed(DOCUMENT, [name], DEVICES)
     assert [*differences(resolved(document), there)] == told
+
+
+def test_every_kind_of_difference_is_in_a_case_of_many():
+    told = [name for names in TOGETHER for name in names]
+    assert {*told} == {*DIFFERENCES} - {"nothing"}
+    assert len(told) == len({*told})
+
+
+@pytest.mark.parametrize("names", TOGETHER)
+def test_differences_at_the_same_time_are_all_told(names):
+    there = laid_out(resolved(DOCUMENT))
+    names = [name for name in names if name != WRONG_KEY]
+    document, told = changed(DOCUMENT, names, DEVICES)
+    assert sorted(differences(resolved(document), there)) == sorted(told)
 
 
 def redeployed(*names):

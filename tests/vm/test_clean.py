@@ -284,13 +284,13 @@ def signature(device: str, where: int) -> bytes:
 
 
 OTHERS = """
+group vg0 $A; volume ours --size=40M vg0; vgchange --activate=n vg0
 array other 1 1.2 $C $D
-group vg0 /dev/md/other
-volume keep --size=40M vg0
+group vg0 /dev/md/other --devices /dev/md/other
+volume keep --size=40M vg0 --devices /dev/md/other
 filled /dev/vg0/keep
-group vg0 $A --devices $A
-volume ours --size=40M vg0 --devices $A
-mkswap ${B}; mkfs.ext4 -q /dev/vg0/ours
+vgchange --activate=y vg0 --devices $A
+mkfs.ext4 -q /dev/vg0/ours
 """
 
 
