@@ -37,7 +37,7 @@ def disk(device: str, *volumes: dict[str, Any], **keys: Any) -> dict[str, Any]:
 def document(devices: Sequence[str], key: str) -> Document:
     """Return it for four disks, and the file of a key."""
     ext4 = {"file_system": "ext4"}
-    luks2 = {"encryption": {"type": "luks2", "key_file": key}}
+    encrypted = {"type": "luks2", "key_file": key}
     member = [
         volume("raid", 40, raid="mirror"),
         volume("raid", 40, raid="five"),
@@ -58,8 +58,8 @@ def document(devices: Sequence[str], key: str) -> Document:
                     label="tree",
                     subvolumes=[{"name": "@"}, {"name": "@home"}],
                 ),
-                volume("partition", 40, name="secret", label="s", **ext4,
-                       **luks2),
+                volume("partition", 40, name="secret", label="s",
+                       encryption={**encrypted}, **ext4),
                 volume("partition", 20, name="swap", mount="swap"),
                 volume("partition", 20, name="plain", label="p", **ext4),
                 # What may be taken for parts of what is not there.
@@ -99,7 +99,8 @@ def document(devices: Sequence[str], key: str) -> Document:
                 volume("lv", 80, name="pool", layout="thin-pool"),
                 volume("lv", 100, name="thin", layout="thin", pool="pool",
                        label="t", **ext4),
-                volume("lv", 40, name="hidden", label="h", **ext4, **luks2),
+                volume("lv", 40, name="hidden", label="h",
+                       encryption={**encrypted}, **ext4),
             ),
             group("vg1", volume("lv", 40, name="data", label="d", **ext4)),
             group("vg2", volume("lv", 40, name="deep", label="d", **ext4)),

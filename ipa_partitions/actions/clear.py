@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
+from ipa_partitions.disk import partitions
 from ipa_partitions.disk.clear import clear
 from ipa_partitions.disk.holders import uses
 from ipa_partitions.disk.probe import is_read_only, is_there
@@ -66,6 +67,8 @@ def refuse_unless_free(at: str, device: str, size_bytes: int) -> None:
     """Raise MachineError unless nothing uses the disk and it is writable."""
     if not is_there(device, size_bytes):
         raise MachineError(at, f"{device} is not as it was")
+    if missing := partitions.missing_program(device):
+        raise MachineError("$", f"the program {missing} is not there")
     if is_read_only(device):
         raise MachineError(at, f"{device} is read-only")
     if found := uses(device):

@@ -142,7 +142,9 @@ def _entry(entry: MenuEntry) -> str:
     )
     lines = [
         f"menuentry {title} --id {name} {{",
-        f"  search --no-floppy --fs-uuid --set=root {uuid}",
+        # With --no-floppy it would end at a floppy drive, of which there are
+        # more than one thinks, and arrays and groups come after these.
+        f"  search --fs-uuid --set=root {uuid}",
         _command("linux", entry.kernel, *entry.command_line),
     ]
     if entry.initrds:

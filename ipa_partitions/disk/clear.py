@@ -17,7 +17,7 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ipa_partitions.disk import partitions
@@ -26,6 +26,12 @@ from ipa_partitions.disk.size import MIB
 from ipa_partitions.disk.table import wipe
 from ipa_partitions.errors import CommandError
 from ipa_partitions.run import run
+
+# What marks a disk or a partition lies within these: the farthest are the
+# second header of LUKS2, at 4 MiB, and that of a Promise controller, 1.5 MiB
+# from the end; see libblkid/src/superblocks of util-linux.
+_HEAD_BYTES = 5 * MIB
+_TAIL_BYTES = 2 * MIB
 
 # UEFI 2.10, table 5-5: the other copy of the table is at AlternateLBA.
 _GPT_HEADER = struct.Struct("<8s24xQ")
@@ -40,24 +46,18 @@ def clear(device: str) -> None:
     show up again in new ones. The bytes of the disk are discarded where it
     can. Raises CommandError if anything uses it.
     """
-    partitions.add(device)
-    for partition in partitions.known(device):
-        _clear(partition)
+    places = [*partitions.extents(device), *_table_copies(device)]
     partitions.forget(device)
-    _clear(device, tuple(_table_copies(device)))
-
-
-def _clear(device: str, more: Sequence[int] = ()) -> None:
-    wipe(device)
     if _can_discard(device):
         run("blkdiscard", "--force", device)
-    # Some is not known by a signature: boot code, and what ZFS keeps.
-    _zero(device, more)
+    # No device promises that it reads as zeroes after a discard.
+    _zero_ends(device, places)
+    wipe(device)
     if left := run("wipefs", "--noheadings", device):
         raise CommandError(f"{device}: still has {left.strip()}")
 
 
-def _table_copies(device: str) -> Iterator[int]:
+def _table_copies(device: str) -> Iterator[tuple[int, int]]:
     """Yield where a gpt on ``device`` says that its copy is, in bytes.
 
     That is not at the end of a disk that has grown since.
@@ -68,7 +68,8 @@ def _table_copies(device: str) -> Iterator[int]:
             header = disk.read(_GPT_HEADER.size)
             signature, sector = _GPT_HEADER.unpack(header)
             if signature == _GPT_SIGNATURE:
-                yield sector * sector_bytes
+                start = sector * sector_bytes
+                yield start, start + sector_bytes
 
 
 def _can_discard(device: str) -> bool:
@@ -76,15 +77,18 @@ def _can_discard(device: str) -> bool:
     return limit.exists() and int(limit.read_text()) > 0
 
 
-def _zero(device: str, more: Sequence[int]) -> None:
-    """Zero the first and the last MiB, and a MiB from each of ``more``."""
+def _zero_ends(device: str, places: Iterable[tuple[int, int]]) -> None:
+    """Zero the ends of ``places`` on ``device``, and at last its own."""
     node = open_exclusively(device, os.O_WRONLY)
     try:
-        end = os.lseek(node, 0, os.SEEK_END)
-        with mmap.mmap(-1, MIB) as zeroes:
-            for start in (0, max(0, end - MIB), *more):
-                if start < end:
-                    os.pwrite(node, zeroes[: min(MIB, end - start)], start)
+        size = os.lseek(node, 0, os.SEEK_END)
+        with mmap.mmap(-1, _HEAD_BYTES) as zeroes:
+            for start, end in (*places, (0, size)):
+                stop = min(end, size)
+                for first in (start, max(start, stop - _TAIL_BYTES)):
+                    length = min(_HEAD_BYTES, stop - first)
+                    if length > 0:
+                        os.pwrite(node, zeroes[:length], first)
         os.fsync(node)
     finally:
         os.close(node)

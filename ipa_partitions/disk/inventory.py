@@ -33,7 +33,7 @@ from ipa_partitions.disk.contents import (
 )
 from ipa_partitions.disk.mount import mounted
 from ipa_partitions.disk.probe import wait_for_device
-from ipa_partitions.disk.started import activate, array_up, data_of, opened
+from ipa_partitions.disk.started import array_up, data_of, group_up, opened
 from ipa_partitions.disk.stop import stopped_afterwards
 from ipa_partitions.errors import CommandError
 from ipa_partitions.run import run
@@ -215,7 +215,7 @@ class _Look:
         pvs = self.of_kind("LVM2_member")
         groups = lvm.report(pvs) if pvs else ()
         for group in groups:
-            activate(group, self.read_only)
+            self.stack.enter_context(group_up(group, self.read_only))
             for lv in group.volumes:
                 device = f"/dev/{group.name}/{lv.name}"
                 if lv.layout != "thin-pool" and Path(device).exists():
@@ -249,11 +249,8 @@ class _Look:
         encrypted = {}
         for device in self.of_kind("crypto_LUKS"):
             header = luks.examine(self.node(device))
-            own = luks.Luks(
-                device, "", header.uuid, header.key_file, header.tpm2
-            )
             mapping = self.stack.enter_context(
-                opened(self.node(device), header, keys.get(device, own))
+                opened(self.node(device), header, keys.get(device))
             )
             if mapping:
                 self._into(mapping)

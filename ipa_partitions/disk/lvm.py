@@ -260,6 +260,14 @@ def _activate_image(device: str, pvs: Sequence[str]) -> None:
     raise error
 
 
+def forget_images(group: Group) -> None:
+    """Remove the links by which one image stood for a raid1."""
+    for volume in group.volumes:
+        link = Path("/dev", group.name, volume.name)
+        if link.is_symlink() and "_rimage_" in link.readlink().name:
+            link.unlink()
+
+
 def deactivate(group_name: str, pvs: Sequence[str]) -> None:
     """Deactivate every volume of the group that has ``pvs``."""
     run_lvm(pvs, "vgchange", "--activate", "n", group_name)

@@ -19,6 +19,7 @@ paths; there ``kpartx`` makes more mappings.
 from __future__ import annotations
 
 import re
+import shutil
 import time
 from pathlib import Path
 
@@ -45,6 +46,13 @@ def is_mapping(disk: str) -> bool:
     return disk.startswith("/dev/mapper/")
 
 
+def missing_program(disk: str) -> str | None:
+    """Return what else it takes for ``disk``, unless it is there."""
+    if is_mapping(disk) and not shutil.which("kpartx"):
+        return "kpartx"
+    return None
+
+
 def update(disk: str) -> None:
     """Let the kernel know the partitions of the table, and no others."""
     if is_mapping(disk):
@@ -53,26 +61,13 @@ def update(disk: str) -> None:
         run("partx", "--update", disk)
 
 
-def add(disk: str) -> None:
-    """Let the kernel know what it does not know yet, if there is a table."""
-    if is_mapping(disk):
-        run(*_KPARTX, "-a", disk)
-    else:
-        # 1: there is no table, or it knew some already.
-        run("partx", "--add", disk, ok_codes=(0, 1))
-
-
 def forget(disk: str) -> None:
     """Let the kernel know no partitions; none of them may be in use."""
     if is_mapping(disk):
         run(*_KPARTX, "-d", disk)
-    else:
-        _forget(disk)
-
-
-def _forget(disk: str) -> None:
+        return
     end = time.monotonic() + BUSY_TIMEOUT_S
-    while known(disk):
+    while _known(disk):
         try:
             run("partx", "--delete", disk)
         except CommandError:
@@ -82,13 +77,29 @@ def _forget(disk: str) -> None:
             time.sleep(0.05)
 
 
-def known(disk: str) -> list[str]:
-    """Return the partitions of ``disk`` that the kernel knows."""
-    if is_mapping(disk):
-        mappings = Path("/dev/mapper").glob(f"{Path(disk).name}-part*")
-        return sorted(map(str, mappings))
-    nodes = (path.parent.name for path in sysfs(disk).glob("*/partition"))
-    return sorted(f"/dev/{name.replace('!', '/')}" for name in nodes)
+def extents(disk: str) -> set[tuple[int, int]]:
+    """Return where partitions start and end, in bytes.
+
+    They may be those of the table or those that the kernel knows.
+    """
+    shown = run(
+        "partx", "--show", "--noheadings", "--output", "START,SECTORS", disk,
+        ok_codes=(0, 1),  # 1: there is no table
+    )  # fmt: skip
+    found = [line.split() for line in shown.splitlines()]
+    for folder in _known(disk):
+        words = ((folder / name).read_text() for name in ("start", "size"))
+        found.append([*words])
+    sectors = ((int(start), int(size)) for start, size in found)
+    return {
+        (start * _SECTOR_BYTES, (start + size) * _SECTOR_BYTES)
+        for start, size in sectors
+    }
+
+
+def _known(disk: str) -> list[Path]:
+    """Return the folders in sysfs of what the kernel knows."""
+    return [path.parent for path in sysfs(disk).glob("*/partition")]
 
 
 def start_bytes(partition: str) -> int:

@@ -49,12 +49,17 @@ def array_up(
             Path(device).unlink()
 
 
-def activate(group: lvm.Group, read_only: bool) -> None:
+@contextmanager
+def group_up(group: lvm.Group, read_only: bool) -> Iterator[None]:
     """Have what can be activated of a group active."""
     if not all(lv.is_active for lv in group.volumes):
         # What is incomplete stays down, and shows by what is not found in it.
         with suppress(CommandError):
             lvm.activate(group.name, group.pvs, read_only)
+    try:
+        yield
+    finally:
+        lvm.forget_images(group)
 
 
 @contextmanager
@@ -78,17 +83,24 @@ def data_of(block: bcache.Superblock) -> Iterator[str]:
 
 
 @contextmanager
-def opened(device: str, header: luks.Header, key: luks.Luks) -> Iterator[str]:
-    """Yield the open encrypted device, empty where no key opens it."""
+def opened(
+    device: str, header: luks.Header, key: luks.Luks | None
+) -> Iterator[str]:
+    """Yield the open encrypted device, empty where ``key`` does not open it.
+
+    Without one, that which its own header names is tried.
+    """
+    name = f"luks-{header.uuid}"
+    own = luks.Luks(device, name, header.uuid, header.key_file, header.tpm2)
+    if key:
+        own = replace(own, key_file=key.key_file, tpm2=key.tpm2)
     up = _holder(device, "dm")
     if up:
-        yield up
+        yield up if key is None or _fits(own) else ""
         return
-    if not key.key_file and not key.tpm2:
+    if not own.key_file and not own.tpm2:
         yield ""
         return
-    name = f"luks-{header.uuid}"
-    own = replace(key, device=device, uuid=header.uuid, name=name)
     try:
         luks.open_(own, read_only=True)
     except CommandError:
@@ -98,6 +110,15 @@ def opened(device: str, header: luks.Header, key: luks.Luks) -> Iterator[str]:
         yield own.mapping
     finally:
         luks.close(own.name)
+
+
+def _fits(key: luks.Luks) -> bool:
+    """Tell whether the key opens its device, which may be open already."""
+    try:
+        run(*luks.open_argv(key, read_only=True), "--test-passphrase")
+    except CommandError:
+        return False
+    return True
 
 
 def _holder(device: str, kind: str) -> str:

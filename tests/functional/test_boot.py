@@ -268,7 +268,7 @@ def test_two_systems_get_one_menu_and_one_boot_info(loop_disk, ramdisk):
     assert menu.count("menuentry ") == 2
     assert (
         f"menuentry 'A $(id) \"'\\''' --id 'a' {{\n"
-        f"  search --no-floppy --fs-uuid --set=root '{a.root.uuid}'\n"
+        f"  search --fs-uuid --set=root '{a.root.uuid}'\n"
         f"  linux '/boot/vmlinuz-6.1.0-10' 'root=UUID={a.root.uuid}' 'ro'"
         f" 'nosmt' 'foo=x y'\n"
         f"  initrd '/boot/initrd.img-6.1.0-10'\n"
@@ -276,7 +276,7 @@ def test_two_systems_get_one_menu_and_one_boot_info(loop_disk, ramdisk):
     ).replace("'\\'''", f"'\\'' (on {disk}p3)'") in menu
     assert (
         f"menuentry 'B release 13 (on {disk}p4)' --id 'b' {{\n"
-        f"  search --no-floppy --fs-uuid --set=root '{b.boot.uuid}'\n"
+        f"  search --fs-uuid --set=root '{b.boot.uuid}'\n"
         f"  linux '/vmlinuz-5.14' 'root=UUID={b.root.uuid}' 'ro' 'quiet'"
         f" 'nosmt' 'foo=x y'\n"
         f"  initrd '/initramfs-5.14.img'\n"

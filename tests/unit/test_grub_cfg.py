@@ -57,13 +57,13 @@ fi
 set timeout_style=menu
 set timeout=7
 menuentry 'Debian (on /dev/vda3)' --id 'debian' {{
-  search --no-floppy --fs-uuid --set=root '{ROOT}'
+  search --fs-uuid --set=root '{ROOT}'
   linux '/boot/vmlinuz-6.1' 'root=UUID={ROOT}' 'ro' 'dyndbg=file a +p'
   initrd '/boot/early.img' '/boot/initrd.img-6.1'
 }}
 menuentry 'Bob'\\''s }}
 ' --id 'bob'\\''s' {{
-  search --no-floppy --fs-uuid --set=root '0a'
+  search --fs-uuid --set=root '0a'
   linux '/vmlinuz'
 }}
 """

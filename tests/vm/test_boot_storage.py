@@ -118,7 +118,7 @@ def boots_from_group(files, told):
 @pytest.mark.disks("1 GiB", "1 GiB", then=boots_from_group)
 def test_a_group_with_boot_in_it_boots(disks, record_property):
     """GRUB reads it; data and swap in it are encrypted."""
-    pv = {"type": "pv", "size": "remaining", "vg": "vg0"}
+    pvs = [{"type": "pv", "size": "remaining", "vg": "vg0"}]
     volumes = [
         {"name": "root", "size": "1 GiB", "mount": "/"},
         {"name": "srv", "size": "100 MiB", "mount": "/srv",
@@ -132,7 +132,7 @@ def test_a_group_with_boot_in_it_boots(disks, record_property):
         "id": "vg0",
         "volumes": [{"type": "lv", **volume} for volume in volumes],
     }
-    result = deployed(dict.fromkeys(disks, [pv]), group)
+    result = deployed(dict.fromkeys(disks, pvs), group)
     record_property("root_uuid", result["root_uuid"])
 
 

@@ -58,13 +58,19 @@ luks() {  # name, device
 }
 cached() {  # backing, cache, options
     wipefs --all --quiet "$1" "$2"
-    make-bcache --bdev "$1" --cache "$2" "${@:3}"
+    # The kernel takes no cache of 512 buckets or fewer.
+    make-bcache --bucket=64k --bdev "$1" --cache "$2" "${@:3}"
     for device in "$1" "$2"; do
         # udev may be quicker
         echo "$device" > /sys/fs/bcache/register_quiet || :
     done
-    until test -e "/sys/class/block/${1##*/}/bcache/cache"; do sleep .1; done
+    backing=$(readlink -f "$1")
+    backing=/sys/class/block/${backing##*/}/bcache
+    until test -e "$backing/cache"; do sleep .1; done
     udevadm settle
+    # The kernel counts on, from test to test.
+    NODE=$(readlink -f "$backing/dev")
+    NODE=${NODE##*/}
 }
 filled() { mkfs.ext4 -q "$1"; mount "$1" "$HERE"; echo data > "$HERE/data"; }
 zfs() {  # the uberblocks of the four labels of a pool
@@ -149,13 +155,13 @@ BEFORE = {
     "encryption that is closed": "luks one $A; cryptsetup close one",
     "bcache, dirty": """
         parts $A; cached ${A}2 $B --writeback
-        echo 0 > /sys/block/bcache0/bcache/writeback_percent
-        echo 0 > /sys/block/bcache0/bcache/writeback_running
-        dd if=/dev/urandom of=/dev/bcache0 bs=1M count=20 oflag=direct
-        grep dirty /sys/block/bcache0/bcache/state
+        echo 0 > /sys/block/$NODE/bcache/writeback_percent
+        echo 0 > /sys/block/$NODE/bcache/writeback_running
+        dd if=/dev/urandom of=/dev/$NODE bs=1M count=20 oflag=direct
+        grep dirty /sys/block/$NODE/bcache/state
     """,
     "a cache with nothing to cache": """
-        cached $A $B; echo 1 > /sys/block/bcache0/bcache/stop
+        cached $A $B; echo 1 > /sys/block/$NODE/bcache/stop
     """,
     "bcache that waits for its cache": """
         cached $A $B; cache=$(echo /sys/fs/bcache/*-*)
@@ -164,11 +170,11 @@ BEFORE = {
         echo $A > /sys/fs/bcache/register
     """,
     "encryption on bcache": """
-        cached $A $B; luks one /dev/bcache0; mkfs.ext4 -q /dev/mapper/one
+        cached $A $B; luks one /dev/$NODE; mkfs.ext4 -q /dev/mapper/one
     """,
     "a tower": """
         parts $A $B; array md0 1 1.2 ${A}2 ${B}2
-        cached /dev/md/md0 ${A}1; luks one /dev/bcache0
+        cached /dev/md/md0 ${A}1; luks one /dev/$NODE
         group vg0 /dev/mapper/one; volume root --size=100M vg0
         luks two /dev/vg0/root
     """,
@@ -281,6 +287,25 @@ def signature(device: str, where: int) -> bytes:
     with Path(device).open("rb") as node:
         node.seek(where)
         return node.read(8)
+
+
+def test_a_disk_with_several_paths_has_partitions_by_kpartx(disks):
+    shell(
+        """
+        echo 0 819200 linear $A 0 | dmsetup create mpatha --uuid=mpath-3600
+        udevadm settle; parts /dev/mapper/mpatha
+        kpartx -s -a -p -part /dev/mapper/mpatha
+        group vg0 /dev/mapper/mpatha-part2; volume root --size=40M vg0
+        """,
+        disks,
+    )
+    disk = "/dev/mapper/mpatha"
+    for _ in range(2):
+        deploy(Request(document(disk)))
+        shell("udevadm settle")
+        shown = shell(f"lsblk --noheadings --raw -o PATH {disk}")
+        assert shown.split() == [disk, f"{disk}-part1", f"{disk}-part2"]
+        assert shell(f"wipefs --noheadings {disk}-part?") == ""
 
 
 OTHERS = """
