@@ -29,8 +29,8 @@ from typing import Literal
 from ipa_partitions.disk.probe import busy
 
 Kind = Literal[
-    "disk", "partition", "md", "dm-lvm", "dm-crypt", "dm-mpath", "dm-part",
-    "dm-other", "bcache", "bcache-member", "other",
+    "disk", "partition", "md", "dm-lvm", "dm-crypt", "dm-mpath", "dm-other",
+    "bcache", "bcache-member", "other",
 ]  # fmt: skip
 
 # How the UUIDs of mappings begin, and what made them.
@@ -38,13 +38,13 @@ _MAPPINGS: tuple[tuple[str, Kind], ...] = (
     ("LVM-", "dm-lvm"),
     ("CRYPT-", "dm-crypt"),
     ("mpath-", "dm-mpath"),
-    ("part", "dm-part"),
+    # What kpartx makes of the disk that several paths lead to.
+    (r"part\d+-mpath-", "partition"),
     ("", "dm-other"),
 )
 _NAMED = ("dev/md", "dev/bcache")
 # Two hyphens in a mapping's name are one in the group's or the volume's.
 _LVM_NAME = re.compile(r"((?:[^-]|--)+)(?:-(?!-)|$)")
-_PARTS = ("partition", "dm-part")
 # A path of a disk and what is of no known kind cannot be stopped.
 _STAYS = ("dm-mpath", "other")
 
@@ -141,13 +141,16 @@ class Stacks:
             for node in self.tree([disk])
             if not self.above[node.name]
             and not self.uses.get(node.name)
-            and node.kind not in ("bcache-member", *_STAYS)
+            and (
+                node.kind not in ("bcache-member", *_STAYS)
+                or node.name == disk
+            )
         )
 
     def place(self, node: Node, disk: str) -> str:
         """Return what ``node`` is, and on which part of ``disk``."""
-        base, parts = node, [(kind, (disk,)) for kind in _PARTS]
-        while base.name != disk and (base.kind, base.below) not in parts:
+        base, part = node, ("partition", (disk,))
+        while base.name != disk and (base.kind, base.below) != part:
             base = next(
                 self.nodes[name]
                 for name in base.below
@@ -248,7 +251,7 @@ def _node(folder: Path, named: Mapping[str, str]) -> Node:
 def _mapping(folder: Path, below: tuple[str, ...]) -> Node:
     own = (folder / "name").read_text().strip()
     uuid = (folder / "uuid").read_text().strip()
-    kind = next(kind for start, kind in _MAPPINGS if uuid.startswith(start))
+    kind = next(kind for start, kind in _MAPPINGS if re.match(start, uuid))
     name, device = folder.parent.name, f"/dev/mapper/{own}"
     label = f"mapping {own}"
     if kind == "dm-lvm":

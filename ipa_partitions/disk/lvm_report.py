@@ -31,7 +31,7 @@ from ipa_partitions.run import run
 
 # A directory without lvm.conf and list of devices: nothing depends on what
 # the ramdisk has in /etc/lvm. lvm(8), lvm.conf(5).
-_LVM = ("env", "LVM_SYSTEM_DIR=/run/lvm", "lvm")
+_DIRECTORY = "LVM_SYSTEM_DIR=/run/lvm"
 _CONFIG = (
     "backup/backup=0",
     "backup/archive=0",
@@ -89,12 +89,17 @@ def run_lvm(
 ) -> str:
     """Run a command of LVM that sees only ``devices``, or all if none."""
     return run(
-        *_LVM,
-        command,
+        "env", _DIRECTORY, *_without_udev(),
+        "lvm", command,
         "--config", " ".join((*_CONFIG, *config)),
         *(word for device in devices for word in ("--devices", device)),
         *argv,
     )  # fmt: skip
+
+
+def _without_udev() -> tuple[str, ...]:
+    # Where no udevd runs, LVM makes the nodes itself, but only if told so.
+    return () if Path("/run/udev/control").exists() else ("DM_DISABLE_UDEV=1",)
 
 
 def report(devices: Sequence[str] = ()) -> tuple[Group, ...]:

@@ -34,7 +34,6 @@ _PROGRAMS = {
     "md": "mdadm",
     "dm-lvm": "dmsetup",
     "dm-crypt": "dmsetup",
-    "dm-part": "dmsetup",
     "dm-other": "dmsetup",
 }
 
