@@ -58,9 +58,11 @@ def _by_parts(
 ) -> Iterator[tuple[str, frozenset[str]]]:
     """Yield what has a part on the ``mentioned`` disks, and all its disks."""
     inside = {node.name for node in stacks.tree(mentioned)}
-    parts = _parts(inside)
+    # With no part on one side nothing spans: the quicker one is asked first.
+    first, second = sorted((inside, stacks.nodes.keys() - inside), key=len)
+    parts = _parts(first)
     if parts:
-        parts |= _parts(stacks.nodes.keys() - inside)
+        parts |= _parts(second)
     disks: dict[str, frozenset[str]] = {}
     labels = {}
     for identity, label, device in _wholes(parts):
@@ -104,10 +106,12 @@ def _wholes(
     }
     kinds = {tags["TYPE"] for tags in parts.values()}
     for device, tags in own.values():
-        if kind := _WHOLES.get(tags["TYPE"]):
+        kind, uuid = _WHOLES.get(tags["TYPE"]), tags.get("UUID")
+        # A pool that is destroyed may have none.
+        if kind and uuid:
             # That of an array may begin with the name of a machine.
-            name = tags.get("LABEL", "").rpartition(":")[2] or tags["UUID"]
-            yield tags["UUID"], f"{kind} {name}", device
+            name = tags.get("LABEL", "").rpartition(":")[2] or uuid
+            yield uuid, f"{kind} {name}", device
     if "bcache" in kinds:
         yield from _sets(d for d, t in parts.items() if t["TYPE"] == "bcache")
     if "LVM2_member" in kinds:
