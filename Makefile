@@ -39,10 +39,8 @@ demo: packages $(TOX)
 test: packages lint docs
 	@$(MAKE) --no-print-directory test-all
 
-# The rest of tests/vm is an hour of emulation where nothing is quicker:
-# `make test-vm` runs it all.
-TESTS := tests/unit tests/functional tests/vm/test_rig.py
-TESTS += tests/vm/test_two_systems.py
+# tests/vm is an hour of emulation where nothing is quicker: `make test-vm`.
+TESTS := tests/unit tests/functional
 
 test-all: packages $(TOX)
 	$(TOX_AS_ROOT) -e py3 -- $(TESTS)

@@ -214,6 +214,14 @@ BEFORE = {
 }  # fmt: skip
 
 
+# Disks that cannot discard: what is not wiped stays.
+KEEPS_ALL = """
+for disk in $A $B; do
+    echo 0 > /sys/class/block/${disk##*/}/queue/discard_max_bytes
+done
+"""
+
+
 def shell(script: str, disks: Sequence[str] = (), here: Path = TMP) -> str:
     """Run ``script`` and return what it says."""
     names = dict(zip("ABCD", disks, strict=False)) | {"HERE": str(here)}
@@ -263,15 +271,24 @@ def assert_fresh(*disks: str) -> None:
 
 @pytest.mark.parametrize("before", BEFORE)
 def test_what_was_there_is_gone(before, disks, tmp_path):
-    shell(BEFORE[before], disks, tmp_path)
+    shell(KEEPS_ALL + BEFORE[before], disks, tmp_path)
     deploy(Request(document(*disks[:2])))
     assert_fresh(*disks[:2])
+
+
+def test_no_label_of_a_pool_is_left_in_between(disks):
+    shell(KEEPS_ALL + "parts $A; zfs ${A}1; zfs ${A}2", disks)
+    magic = (0xBAB10C).to_bytes(8, "little")
+    assert magic in Path(disks[0]).read_bytes()
+    deploy(Request(document(disks[0])))
+    assert magic not in Path(disks[0]).read_bytes()
 
 
 def test_the_copy_of_a_table_goes_where_it_is_on_a_disk_that_grew(disks):
     where = 200 * MIB - 512
     shell(
-        """
+        KEEPS_ALL
+        + """
         echo 0 409600 linear $A 0 | dmsetup create small
         echo 'label: gpt' | sfdisk --quiet /dev/mapper/small
         dmsetup remove small
