@@ -224,7 +224,6 @@ LATER = {
     "fallback": of(boot={"fallback": True}),
     "foreign": of(boot={"foreign": True}),
     "qcow2": of(image={"disk_format": "qcow2"}),
-    "ssh": of(image={"image_pull_url": "root@host:/one"}),
     "oci": of(image={"image_pull_url": "oci://host/one"}),
     "catalog": of(image={"image_pull_url": "catalog:debian/13"}),
     "whole-disk": CLASSIC | {"image_type": "whole-disk"},

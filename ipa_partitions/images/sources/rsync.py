@@ -37,22 +37,35 @@ class RsyncSource:
 
     def check(self, url: str) -> None:
         """Raise ImageError if the daemon does not list the directory."""
-        _rsync(url, "--list-only", "--", _contents_of(url))
+        check(url, f"--contimeout={CONNECT_S}")
 
     def copy(self, url: str, directory: Path, flags: tuple[str, ...]) -> None:
         """Copy what is in ``url`` into ``directory``; raises ImageError."""
-        _rsync(
-            url,
-            # Names mean other numbers in the ramdisk than in the image.
-            "--numeric-ids",
-            "--hard-links",
-            "--sparse",
-            *flags,
-            "--",
-            _contents_of(url),
-            f"{directory}/",
-            timeout_s=COPY_S,
-        )
+        copy(url, directory, (*flags, f"--contimeout={CONNECT_S}"))
+
+
+RSYNC = RsyncSource()
+
+
+def check(url: str, *flags: str) -> None:
+    """Raise ImageError if there is no directory ``url``."""
+    _rsync(url, *flags, "--list-only", "--", _contents_of(url))
+
+
+def copy(url: str, directory: Path, flags: tuple[str, ...]) -> None:
+    """Copy what is in ``url`` into ``directory``; raises ImageError."""
+    _rsync(
+        url,
+        # Names mean other numbers in the ramdisk than in the image.
+        "--numeric-ids",
+        "--hard-links",
+        "--sparse",
+        *flags,
+        "--",
+        _contents_of(url),
+        f"{directory}/",
+        timeout_s=COPY_S,
+    )
 
 
 def _contents_of(url: str) -> str:
@@ -63,7 +76,6 @@ def _rsync(url: str, *arguments: str, timeout_s: int = STALL_S) -> None:
     try:
         run(
             "rsync",
-            f"--contimeout={CONNECT_S}",
             f"--timeout={STALL_S}",
             *arguments,
             timeout_s=timeout_s,
@@ -73,6 +85,3 @@ def _rsync(url: str, *arguments: str, timeout_s: int = STALL_S) -> None:
         name = urls.public_url(url)
         said = str(error).replace(url.rstrip("/"), name.rstrip("/"))
         raise ImageError(f"{name}: {said}") from None
-
-
-RSYNC = RsyncSource()
