@@ -136,20 +136,24 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send_file(self, server: Server, file: Path) -> None:
         faults, size = server.faults, file.stat().st_size
-        wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-        start = int(wanted[1]) if wanted and not faults.ignores_range else 0
-        self.send_response(206 if start else 200)
+        wanted = re.fullmatch(
+            r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")
+        )
+        is_part = bool(wanted) and not faults.ignores_range
+        start = int(wanted[1]) if wanted and is_part else 0
+        end = int(wanted[2]) + 1 if wanted and is_part and wanted[2] else size
+        self.send_response(206 if is_part else 200)
         tag = len(server.requests) if faults.changes else 0
         self.send_header("ETag", f'"{size}-{tag}"')
-        if start:
+        if is_part:
             shown = start + (1 if faults.other_range else 0)
             self.send_header(
-                "Content-Range", f"bytes {shown}-{size - 1}/{size}"
+                "Content-Range", f"bytes {shown}-{end - 1}/{size}"
             )
         if faults.is_chunked:
             self.send_header("Transfer-Encoding", "chunked")
         elif not faults.has_no_length:
-            self.send_header("Content-Length", str(size - start))
+            self.send_header("Content-Length", str(end - start))
         self.send_header("Connection", "close")
         self.end_headers()
         cut = server.next_of(faults.cuts, None)
@@ -159,7 +163,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send_chunks(content.read(), cut)
             else:
                 self.wfile.flush()
-                count = size - start if cut is None else cut
+                count = end - start if cut is None else cut
                 _send_range(self.connection, content, start, start + count)
         if cut is not None and faults.stall_s:
             time.sleep(faults.stall_s)

@@ -19,6 +19,7 @@ import errno
 import fcntl
 import mmap
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -35,6 +36,7 @@ SECTOR_BYTES = 4096
 
 _ZERO_GRAIN = bytes(GRAIN_BYTES)
 _ZERO_WORD = bytes(16)
+_ZEROES = memoryview(mmap.mmap(-1, START_BYTES))
 
 # linux/falloc.h. On a block device the kernel then zeroes by what the
 # device is quick at or fails: it neither writes zeroes nor trusts a discard.
@@ -79,18 +81,12 @@ def write(
 ) -> None:
     """Write ``blocks`` to ``device``, which has ``size_bytes``.
 
-    The first MiB is zero until all else is there and synced, and
-    ``approve(that MiB, length of all)`` has returned. Runs of zeroes are
-    zeroed in the quickest way that reads as zero. Blocks but the last are
-    whole MiB, and start on a page.
-
-    Raises ImageError if there is more than fits, ActionError if the device
-    fails, and what ``blocks`` and ``approve`` raise.
+    ``approve(start, length of all)`` is called as by ``Writer.finish``.
+    Blocks but the last are whole MiB, and start on a page. Raises
+    ImageError if there is more than fits, ActionError if the device fails,
+    and what ``blocks`` and ``approve`` raise.
     """
-    zero_start(device)
-    with _opened(device, os.O_DIRECT) as fd:
-        writer = _Writer(fd, size_bytes)
-        start = b""
+    with opened(device, size_bytes) as writer:
         offset = 0
         for block in blocks:
             if offset + len(block) > size_bytes:
@@ -98,16 +94,21 @@ def write(
                     f"the image is larger than the {size_bytes} bytes of"
                     f" {device}"
                 )
-            if not offset:
-                start = bytes(block[:START_BYTES])
-                writer.write(START_BYTES, block[START_BYTES:])
-            else:
-                writer.write(offset, block)
+            writer.write(offset, block)
             offset += len(block)
-        writer.finish()
-        approve(start, offset)
-        writer.write_data(0, _aligned(start))
-        os.fsync(fd)
+        writer.finish(lambda start: approve(start[:offset], offset))
+
+
+@contextmanager
+def opened(device: str, size_bytes: int) -> Iterator[Writer]:
+    """Yield what writes an image to ``device``, which has ``size_bytes``.
+
+    The first MiB is zero until ``Writer.finish``. Raises ActionError if the
+    device fails.
+    """
+    zero_start(device)
+    with _opened(device, os.O_DIRECT) as fd:
+        yield Writer(fd, size_bytes)
 
 
 @contextmanager
@@ -127,72 +128,119 @@ def _opened(device: str, direct: int = 0) -> Iterator[int]:
         raise ActionError(f"{device}: {error.strerror}") from error
 
 
-class _Writer:
-    """Data and runs of zeroes, in ascending order."""
+class Writer:
+    """Data and zeroes of one device, in any order, from any thread.
+
+    What belongs to the first MiB is withheld. Runs of zeroes are zeroed in
+    the quickest way that reads as zero. No byte is written twice.
+    """
 
     def __init__(self, fd: int, size_bytes: int) -> None:
         self._fd = fd
         self._size_bytes = size_bytes
+        self._start = memoryview(mmap.mmap(-1, START_BYTES))
+        self._start_bytes = 0
         self._can_punch = True
         self._zero_from = 0
         self._zero_to = 0
+        self._lock = threading.Lock()
 
     def write(self, offset: int, block: memoryview) -> None:
         """Write ``block``, its zero grains as part of a run."""
+        if offset < START_BYTES:
+            withheld = block[: START_BYTES - offset]
+            block = block[len(withheld) :]
+            end = offset + len(withheld)
+            self._start[offset:end] = withheld
+            self._start_bytes = max(self._start_bytes, end)
+            offset = end
         data_from = 0
         for at in range(0, len(block), GRAIN_BYTES):
             grain = block[at : at + GRAIN_BYTES]
             if not _is_zero(grain):
                 continue
             if data_from < at:
-                self.write_data(offset + data_from, block[data_from:at])
+                self._write_data(offset + data_from, block[data_from:at])
             data_from = at + GRAIN_BYTES
-            self._zero(offset + at, offset + data_from)
+            self.zero(offset + at, offset + data_from)
         if data_from < len(block):
-            self.write_data(offset + data_from, block[data_from:])
+            self._write_data(offset + data_from, block[data_from:])
 
-    def write_data(self, offset: int, data: memoryview) -> None:
-        """Write ``data``, the end of it filled up to a whole sector."""
-        whole = len(data) // SECTOR_BYTES * SECTOR_BYTES
-        self._pwrite(offset, data[:whole])
-        if whole < len(data):
-            room = self._size_bytes - offset - whole
-            rest = _aligned(bytes(data[whole:]), min(SECTOR_BYTES, room))
-            self._pwrite(offset + whole, rest)
+    def zero(self, start: int, end: int) -> None:
+        """Make ``start`` to ``end`` read as zero."""
+        start = max(start, START_BYTES)
+        if start >= end:
+            return
+        with self._lock:
+            if start != self._zero_to:
+                self._zero_run()
+                self._zero_from = start
+            self._zero_to = end
 
-    def finish(self) -> None:
-        """Zero the last run and sync."""
-        self._zero_run()
+    def finish(self, approve: Callable[[bytes], None]) -> None:
+        """Sync all else, and write the first MiB if ``approve`` returns.
+
+        It is given that MiB, zero where nothing was written, and may raise.
+        """
+        with self._lock:
+            self._zero_run()
+        os.fsync(self._fd)
+        approve(bytes(self._start))
+        self._write_data(0, self._start[: self._start_bytes])
         os.fsync(self._fd)
 
-    def _zero(self, start: int, end: int) -> None:
-        if start != self._zero_to:
-            self._zero_run()
-            self._zero_from = start
-        self._zero_to = end
+    def _write_data(self, offset: int, data: memoryview) -> None:
+        """Write ``data``, around the page cache what are whole sectors."""
+        head = min(-offset % SECTOR_BYTES, len(data))
+        whole = (len(data) - head) // SECTOR_BYTES * SECTOR_BYTES
+        self._pwrite_odd(offset, data[:head])
+        self._pwrite(offset + head, data[head : head + whole])
+        self._pwrite_odd(offset + head + whole, data[head + whole :])
 
     def _zero_run(self) -> None:
-        start, end = self._zero_from, self._zero_to
-        if start < end and self._can_punch:
+        start = -(-self._zero_from // SECTOR_BYTES) * SECTOR_BYTES
+        end = self._zero_to // SECTOR_BYTES * SECTOR_BYTES
+        if start >= end:
+            start = end = self._zero_to
+        elif self._can_punch:
             self._can_punch = _punch(self._fd, start, end - start)
-        if start < end and not self._can_punch:
-            zeroes = memoryview(mmap.mmap(-1, START_BYTES))
-            for at in range(start, end, START_BYTES):
-                self._pwrite(at, zeroes[: end - at])
+        self._write_zeroes(self._zero_from, start)
+        if not self._can_punch:
+            self._write_zeroes(start, end)
+        self._write_zeroes(end, self._zero_to)
         self._zero_from = self._zero_to = 0
 
+    def _write_zeroes(self, start: int, end: int) -> None:
+        for at in range(start, end, START_BYTES):
+            self._write_data(at, _ZEROES[: end - at])
+
+    def _pwrite_odd(self, offset: int, data: memoryview) -> None:
+        if not data:
+            return
+        # The kernel keeps both ways of writing apart by pages.
+        path = f"/proc/self/fd/{self._fd}"
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            _write_all(fd, offset, data)
+        finally:
+            os.close(fd)
+
     def _pwrite(self, offset: int, data: memoryview) -> None:
-        while data:
-            try:
-                count = os.pwrite(self._fd, data, offset)
-            except OSError as error:
-                flags = fcntl.fcntl(self._fd, fcntl.F_GETFL)
-                if error.errno != errno.EINVAL or not flags & os.O_DIRECT:
-                    raise
-                fcntl.fcntl(self._fd, fcntl.F_SETFL, flags & ~os.O_DIRECT)
-                continue
-            offset += count
-            data = data[count:]
+        try:
+            _write_all(self._fd, offset, data)
+        except OSError as error:
+            flags = fcntl.fcntl(self._fd, fcntl.F_GETFL)
+            if error.errno != errno.EINVAL or not flags & os.O_DIRECT:
+                raise
+            fcntl.fcntl(self._fd, fcntl.F_SETFL, flags & ~os.O_DIRECT)
+            _write_all(self._fd, offset, data)
+
+
+def _write_all(fd: int, offset: int, data: memoryview) -> None:
+    while data:
+        count = os.pwrite(fd, data, offset)
+        offset += count
+        data = data[count:]
 
 
 def _is_zero(grain: memoryview) -> bool:
@@ -201,13 +249,6 @@ def _is_zero(grain: memoryview) -> bool:
     if grain[:16] != _ZERO_WORD or len(grain) < GRAIN_BYTES:
         return False
     return bytes(grain) == _ZERO_GRAIN
-
-
-def _aligned(data: bytes, size_bytes: int | None = None) -> memoryview:
-    """Return ``data`` on a page, filled with zeroes to ``size_bytes``."""
-    buffer = memoryview(mmap.mmap(-1, max(len(data), size_bytes or 1)))
-    buffer[: len(data)] = data
-    return buffer[: size_bytes or len(data)]
 
 
 def _punch(fd: int, offset: int, count: int) -> bool:

@@ -34,9 +34,15 @@ PACKED_BYTES = 512 * 1024
 
 @dataclass(frozen=True)
 class Stream:
-    """The plain bytes of an image, and the hash of those downloaded."""
+    """The plain bytes of an image, and the hash of those downloaded.
+
+    ``size_bytes`` is their number, if known before; ``read_at`` returns a
+    part of them at once, None where that cannot be had.
+    """
 
     blocks: Iterator[memoryview]
+    size_bytes: int | None
+    read_at: Callable[[int, int], bytes | None]
     _image: Image
     _wanted: tuple[str, str] | None
     _hasher: Hash | None
@@ -93,7 +99,14 @@ def streamed(image: Image) -> Iterator[Stream]:
             blocks = stack.enter_context(
                 read_ahead(reader.readinto, BLOCK_BYTES)
             )
-        yield Stream(blocks, image, wanted, hasher)
+        yield Stream(
+            blocks,
+            stream.size_bytes if is_plain else None,
+            _reader_at(stream, is_plain),
+            image,
+            wanted,
+            hasher,
+        )
 
 
 def peek(image: Image) -> Peek:
@@ -112,6 +125,14 @@ def peek(image: Image) -> Peek:
         least_bytes = _frame_bytes(first) if image.compression == "zstd" else 0
         plain = _unpacked(_chained(first, packed), image)
         return Peek(_start(plain), least_bytes, None)
+
+
+def _reader_at(
+    stream: sources.ByteStream, is_plain: bool
+) -> Callable[[int, int], bytes | None]:
+    if is_plain and isinstance(stream, sources.RandomAccess):
+        return stream.read_at
+    return lambda _offset, _count: None
 
 
 def _counted(

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from ipa_partitions import registry, urls
 from ipa_partitions.errors import ImageError
@@ -42,6 +42,14 @@ class ByteStream(Protocol):
 
     def close(self) -> None:
         """Let go of the connection or file."""
+
+
+@runtime_checkable
+class RandomAccess(Protocol):
+    """A ByteStream that can also be asked for a part, while it is open."""
+
+    def read_at(self, offset: int, count: int) -> bytes | None:
+        """Return exactly these bytes; None where they are not to be had."""
 
 
 class ByteSource(Protocol):

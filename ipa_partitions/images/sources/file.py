@@ -55,6 +55,11 @@ class FileStream:
         self._left -= count
         return count
 
+    def read_at(self, offset: int, count: int) -> bytes | None:
+        """Read a part; see RandomAccess."""
+        data = os.pread(self._fd, count, offset)
+        return data if len(data) == count else None
+
     def close(self) -> None:
         """Close the file."""
         os.close(self._fd)

@@ -85,6 +85,27 @@ class HttpStream:
             self._offset += len(data)
             return len(data)
 
+    def read_at(self, offset: int, count: int) -> bytes | None:
+        """Ask for a part; see RandomAccess."""
+        last = offset + count - 1
+        try:
+            with self._get({"Range": f"bytes={offset}-{last}"}) as response:
+                found = _CONTENT_RANGE.fullmatch(
+                    response.headers.get("Content-Range", "")
+                )
+                if (
+                    response.status_code != 206
+                    or not found
+                    or (int(found[1]), int(found[2])) != (offset, last)
+                    or response.headers.get("ETag") != self._etag
+                    or response.headers.get("Last-Modified") != self._modified
+                ):
+                    return None
+                data: bytes = response.raw.read(count, decode_content=False)
+        except (urllib3.exceptions.HTTPError, OSError, _BrokenError):
+            return None
+        return data if len(data) == count else None
+
     def close(self) -> None:
         """Close the connection."""
         self._session.close()
