@@ -147,6 +147,7 @@ class DeployImage:
             checksum.algorithm if checksum else None,
             checksum.digest if checksum else None,
             checksum.sums_url if checksum else None,
+            image.access,
         )
 
     @property

@@ -17,6 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ipa_partitions import urls
+from ipa_partitions.images.access import ANYBODY, Access
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Image:
     algorithm: str | None = None
     digest: str | None = None
     sums_url: str | None = field(default=None, repr=False)
+    access: Access = ANYBODY
 
     @property
     def public_url(self) -> str:

@@ -83,7 +83,7 @@ def streamed(image: Image) -> Iterator[Stream]:
     wanted = sums.digest_of(image)
     hasher = hashlib.new(wanted[0]) if wanted else None
     with ExitStack() as stack:
-        stream = stack.enter_context(sources.opened(image.url))
+        stream = stack.enter_context(sources.opened(image.url, image.access))
         if stream.size_bytes is not None:
             progress.expect(stream.size_bytes)
         is_plain = image.compression == "none"
@@ -115,7 +115,7 @@ def peek(image: Image) -> Peek:
     Raises ImageError as ``streamed`` does.
     """
     sums.digest_of(image)
-    with sources.opened(image.url) as stream:
+    with sources.opened(image.url, image.access) as stream:
         size_bytes = stream.size_bytes
         packed = _declared(_chunks(stream), image)
         if image.compression == "none":

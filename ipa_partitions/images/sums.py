@@ -43,7 +43,7 @@ def digest_of(image: Image) -> tuple[str, str] | None:
     if image.sums_url is not None:
         name = PurePosixPath(unquote(urlsplit(image.url).path)).name
         try:
-            return find(_fetch(image.sums_url), name, image.algorithm)
+            return find(_fetch(image), name, image.algorithm)
         except ValueError as error:
             raise ImageError(
                 f"{urls.public_url(image.sums_url)}: {error}"
@@ -79,14 +79,8 @@ def find(text: str, name: str, algorithm: str | None) -> tuple[str, str]:
     raise ValueError(f"has no {algorithm or 'sha256 or sha512'} sum of {name}")
 
 
-def _fetch(url: str) -> str:
-    content = bytearray()
-    with sources.opened(url) as stream:
-        buffer = memoryview(bytearray(64 * 1024))
-        while count := stream.readinto(buffer):
-            content += buffer[:count]
-            if len(content) > _LIMIT_BYTES:
-                raise ImageError(
-                    f"{urls.public_url(url)}: is too long for a file of sums"
-                )
+def _fetch(image: Image) -> str:
+    url = image.sums_url or ""
+    access = image.access.moved(image.url, url)
+    content = sources.read(url, _LIMIT_BYTES, access)
     return content.decode("utf-8", "replace")

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ipa_partitions.disk.size import Size
+from ipa_partitions.images.access import ANYBODY, Access
 
 CONFIG_DRIVE = "config-2"
 # Ironic makes it as large at the most: ironic_python_agent.partition_utils.
@@ -225,6 +226,7 @@ class Image:
     checksum: Checksum | None
     deploy: Literal["auto", "always", "never"]
     type: Literal["os", "data", "whole-disk"]
+    access: Access = ANYBODY
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,8 +33,9 @@ DATA = random.Random(2).randbytes(3_000_000)
 def server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Server]:
-    monkeypatch.setattr(http, "WAITS_S", (0, 0.01, 0.01, 0.01))
-    monkeypatch.setattr(http, "FIRST_WAITS", 2)
+    monkeypatch.setattr(http, "FIRST_WAITS_S", (0, 0.01))
+    monkeypatch.setattr(http, "WAITS_S", (0, 0.01, 0.01, 0.01, 0.1))
+    monkeypatch.setattr(http, "PATIENCE_S", 10)
     (tmp_path / "served").mkdir()
     (tmp_path / "served/x y.raw").write_bytes(DATA)
     with http_server(tmp_path / "served") as server:
@@ -76,7 +78,6 @@ def test_a_broken_download_is_resumed_where_it_broke(
     (Faults(statuses=[401]), 1, "HTTP 401"),
     (Faults(statuses=[429]), 1, "HTTP 429"),
     (Faults(statuses=[503] * 9), 3, "HTTP 503 .*, tried too often"),
-    (Faults(cuts=[9, *[0] * 9]), 5, "the connection ended after 9 bytes"),
     (Faults(cuts=[9], ignores_range=True), 2, "ignores Range"),
     (Faults(cuts=[9], other_range=True), 2, "sent another range"),
     (Faults(cuts=[9], changes=True), 2, "changed while"),
@@ -95,6 +96,32 @@ def test_what_cannot_be_trusted_fails_and_shows_no_secret(
     assert str(raised.value).startswith(f"{server.url}/x%20y.raw: ")
     assert "hunter2" not in str(raised.value)
     assert len(server.requests) == requests
+
+
+@pytest.mark.parametrize("cut", [0, 9, 1_000_000])
+def test_a_server_that_stalls_for_good_ends_in_an_error(
+    server: Server, monkeypatch: pytest.MonkeyPatch, cut: int
+) -> None:
+    monkeypatch.setattr(http, "STALL_S", 0.3)
+    monkeypatch.setattr(http, "PATIENCE_S", 1)
+    server.faults = Faults(cuts=[cut, *[0] * 99], stall_s=2)
+    started = time.monotonic()
+    with pytest.raises(ImageError, match="nothing came for 1 s"):
+        download(f"{server.url}/x%20y.raw")
+    assert time.monotonic() - started < 5
+    assert len(server.requests) < 20
+
+
+def test_a_trickle_ends_in_an_error_and_steps_forward_do_not(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "STALL_S", 0.3)
+    monkeypatch.setattr(http, "PATIENCE_S", 1.5)
+    server.faults = Faults(cuts=[300_000] * 9, stall_s=0.5)
+    assert download(f"{server.url}/x%20y.raw") == DATA
+    server.faults = Faults(cuts=[9] * 99, stall_s=0.2)
+    with pytest.raises(ImageError, match="nothing came for"):
+        download(f"{server.url}/x%20y.raw")
 
 
 def test_a_server_that_stalls_is_left_and_asked_again(

@@ -24,6 +24,9 @@ from typing import Literal, Protocol, runtime_checkable
 
 from ipa_partitions import registry, urls
 from ipa_partitions.errors import ImageError
+from ipa_partitions.images.access import ANYBODY, Access
+
+_READ_BYTES = 64 * 1024
 
 
 class ByteStream(Protocol):
@@ -58,7 +61,7 @@ class ByteSource(Protocol):
     kind: Literal["bytes"]
     tools: tuple[str, ...]
 
-    def open(self, url: str) -> ByteStream:
+    def open(self, url: str, access: Access) -> ByteStream:
         """Connect; raises ImageError if there is nothing to read."""
 
 
@@ -89,16 +92,31 @@ def source_of(url: str) -> ByteSource | TreeSource:
 
 
 @contextmanager
-def opened(url: str) -> Iterator[ByteStream]:
+def opened(url: str, access: Access = ANYBODY) -> Iterator[ByteStream]:
     """Yield the bytes behind ``url``; raises ImageError if it has none."""
     source = source_of(url)
     if source.kind != "bytes":
         raise ImageError(f"{urls.public_url(url)}: is a tree, not a file")
-    stream = source.open(url)
+    stream = source.open(url, access)
     try:
         yield stream
     finally:
         stream.close()
+
+
+def read(url: str, limit_bytes: int, access: Access = ANYBODY) -> bytes:
+    """Return all of a small file; raises ImageError if it is too long."""
+    content = bytearray()
+    with opened(url, access) as stream:
+        buffer = memoryview(bytearray(_READ_BYTES))
+        while count := stream.readinto(buffer):
+            content += buffer[:count]
+            if len(content) > limit_bytes:
+                raise ImageError(
+                    f"{urls.public_url(url)}: is longer than"
+                    f" {limit_bytes} bytes"
+                )
+    return bytes(content)
 
 
 def tree_source(url: str) -> TreeSource:

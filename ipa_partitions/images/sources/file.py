@@ -21,6 +21,7 @@ from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 from ipa_partitions.errors import ImageError
+from ipa_partitions.images.access import Access
 
 
 class FileStream:
@@ -72,7 +73,7 @@ class FileSource:
     kind: Literal["bytes"] = "bytes"
     tools: tuple[str, ...] = ()
 
-    def open(self, url: str) -> FileStream:
+    def open(self, url: str, access: Access) -> FileStream:
         """Open the file that ``url`` names."""
         return FileStream(unquote(urlsplit(url).path))
 

@@ -14,11 +14,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
+
+from ipa_partitions.errors import ImageError
+from ipa_partitions.images.access import Access
 
 if TYPE_CHECKING:
     from ipa_partitions.images.sources.http_stream import HttpStream
+
+
+class HttpStatusError(ImageError):
+    """A server answered, and what it answered is an error."""
+
+    def __init__(
+        self, problem: str, status: int, headers: Mapping[str, str]
+    ) -> None:
+        super().__init__(problem)
+        self.status = status
+        self.headers = headers
 
 
 @dataclass(frozen=True)
@@ -28,12 +44,17 @@ class HttpSource:
     kind: Literal["bytes"] = "bytes"
     tools: tuple[str, ...] = ()
 
-    def open(self, url: str) -> HttpStream:
-        """Ask for ``url``."""
+    def open(
+        self,
+        url: str,
+        access: Access,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> HttpStream:
+        """Ask for ``url``; raises HttpStatusError if that is refused."""
         # requests is slow to load, and a plan is made without it.
         from ipa_partitions.images.sources.http_stream import HttpStream
 
-        return HttpStream(url)
+        return HttpStream(url, access, headers)
 
 
 HTTP = HttpSource()

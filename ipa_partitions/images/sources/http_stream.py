@@ -10,63 +10,62 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""Images from web servers: resumed when cut, never restarted.
-
-Messages say no more than the public part of a URL; the exceptions of
-requests and urllib3 hold all of it, so they are not chained (``from
-None``).
-"""
+"""Images from web servers: resumed when cut, never restarted."""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
-from urllib.parse import urlsplit
+from collections.abc import Iterator, Mapping
+from itertools import chain, repeat
 
 import requests
 import urllib3
 
 from ipa_partitions import urls
 from ipa_partitions.errors import ImageError
+from ipa_partitions.images.access import Access
+from ipa_partitions.images.sources.http import HttpStatusError
+from ipa_partitions.images.sources.http_session import (
+    BrokenError,
+    Session,
+    reason,
+)
 
-CONNECT_S = 15
-# Less than this much while we wait that long is a connection that stalls.
-STALL_S = 60
+# A connection that brings less than this while we wait that long stalls.
+STALL_S = 30
 STALL_BYTES = 64 * 1024
+# Waiting that long in all for that much ends the download, however many
+# connections it took.
+PATIENCE_S = 120
+PROGRESS_BYTES = 256 * 1024
 
 # Before each new attempt. Until something has arrived the address is more
-# likely to be wrong than the network to be down: fewer attempts then.
-WAITS_S = (0.5, 1, 2, 4, 8, 16, 16)
-FIRST_WAITS = 3
-
-REDIRECTS = 5
+# likely to be wrong than the network to be down: few attempts then.
+FIRST_WAITS_S = (0.5, 1, 2)
+WAITS_S = (0.5, 1, 2, 4, 8, 16)
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
-
-
-class _BrokenError(Exception):
-    """The connection failed, in a way that may pass."""
 
 
 class HttpStream:
     """The body of one resource, in as many connections as it takes."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(
+        self, url: str, access: Access, headers: Mapping[str, str]
+    ) -> None:
         self._name = urls.public_url(url)
-        self._session = requests.Session()
-        self._session.max_redirects = REDIRECTS
-        self._waits = iter(WAITS_S[:FIRST_WAITS])
+        self._session = Session(url, access)
+        self._headers = headers
+        self._waits = iter(FIRST_WAITS_S)
         self._offset = 0
-        self._waited_s = 0.0
-        self._waited_at = 0
+        self._patience = _Patience()
         self.size_bytes: int | None = None
         self._response: requests.Response | None = None
         while self._response is None:
             try:
                 self._response = self._first()
-            except _BrokenError as error:
+            except BrokenError as error:
                 self._pause(error)
 
     def readinto(self, buffer: memoryview) -> int:
@@ -76,11 +75,11 @@ class HttpStream:
                 if self._response is None:
                     self._response = self._next()
                 data = self._read(self._response, len(buffer))
-            except _BrokenError as error:
+            except BrokenError as error:
                 self._pause(error)
                 continue
-            if not self._offset:
-                self._waits = iter(WAITS_S)
+            if self._patience.is_renewed or not self._offset:
+                self._waits = _waits()
             buffer[: len(data)] = data
             self._offset += len(data)
             return len(data)
@@ -114,20 +113,20 @@ class HttpStream:
 
     def _read(self, response: requests.Response, count: int) -> bytes:
         started = time.monotonic()
+        data = b""
         try:
             # One recv at most: read() would wait for all of count.
-            data: bytes = response.raw.read1(count, decode_content=False)
+            data = response.raw.read1(count, decode_content=False)
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise _BrokenError(_reason(error)) from None
+            raise BrokenError(reason(error)) from None
+        finally:
+            self._patience.waited(time.monotonic() - started, len(data))
         if not data and self._offset < (self.size_bytes or 0):
-            raise _BrokenError("the server closed the connection")
+            raise BrokenError("the server closed the connection")
         if self.size_bytes and self._offset + len(data) > self.size_bytes:
             raise ImageError(f"{self._name}: longer than the server said")
-        self._waited_s += time.monotonic() - started
-        if self._waited_s >= STALL_S:
-            if self._offset - self._waited_at < STALL_BYTES and data:
-                raise _BrokenError("the server stalls")
-            self._waited_s, self._waited_at = 0.0, self._offset
+        if data and self._patience.is_stalled:
+            raise BrokenError("the server stalls")
         return data
 
     def _first(self) -> requests.Response:
@@ -146,6 +145,12 @@ class HttpStream:
         return response
 
     def _next(self) -> requests.Response:
+        if not self._offset:
+            before = self.size_bytes, self._etag, self._modified
+            response = self._first()
+            if before != (self.size_bytes, self._etag, self._modified):
+                raise self._changed()
+            return response
         headers = {"Range": f"bytes={self._offset}-"}
         if self._etag and not self._etag.startswith("W/"):
             headers["If-Range"] = self._etag
@@ -168,64 +173,94 @@ class HttpStream:
             or response.headers.get("ETag") != self._etag
             or response.headers.get("Last-Modified") != self._modified
         ):
-            raise ImageError(f"{self._name}: changed while it was downloaded")
+            raise self._changed()
         return response
 
+    def _changed(self) -> ImageError:
+        return ImageError(f"{self._name}: changed while it was downloaded")
+
     def _get(self, headers: dict[str, str]) -> requests.Response:
+        started = time.monotonic()
         try:
-            response = self._session.get(
-                self._url,
-                # Some servers unpack, or pack, what a hash was made of.
-                headers={"Accept-Encoding": "identity", **headers},
-                stream=True,
-                timeout=(CONNECT_S, STALL_S),
+            return self._session.get(
+                {**self._headers, **headers}, self._patience.timeout_s
             )
-        except requests.exceptions.SSLError as error:
-            raise ImageError(f"{self._name}: {_reason(error)}") from None
-        except (requests.ConnectionError, requests.Timeout) as error:
-            raise _BrokenError(_reason(error)) from None
-        except (requests.RequestException, ValueError) as error:
-            raise ImageError(f"{self._name}: {_reason(error)}") from None
-        schemes = [
-            urlsplit(r.url).scheme for r in (*response.history, response)
-        ]
-        if schemes[0] == "https" and "http" in schemes:
-            response.close()
-            raise ImageError(f"{self._name}: redirects to plain http")
-        return response
+        finally:
+            self._patience.waited(time.monotonic() - started)
 
     def _refused(self, response: requests.Response) -> Exception:
         response.close()
-        said = f"HTTP {response.status_code} {response.reason}"
-        if response.status_code >= 500:
-            return _BrokenError(said)
-        return ImageError(f"{self._name}: {said}")
+        status = response.status_code
+        said = f"HTTP {status} {response.reason}"
+        if status >= 500:
+            return BrokenError(said)
+        return HttpStatusError(
+            f"{self._name}: {said}", status, response.headers
+        )
 
-    def _pause(self, error: _BrokenError) -> None:
+    def _pause(self, error: BrokenError) -> None:
+        """Wait before the next attempt; raises ImageError after the last."""
         if self._response is not None:
             self._response.close()
             self._response = None
-        self._waited_s, self._waited_at = 0.0, self._offset
+        self._patience.reconnect()
+        at = f" after {self._offset} bytes" if self._offset else ""
+        if self._patience.is_over:
+            raise ImageError(
+                f"{self._name}: {error}{at}, nothing came for {PATIENCE_S} s"
+            )
         wait_s = next(self._waits, None)
         if wait_s is None:
-            at = f" after {self._offset} bytes" if self._offset else ""
             raise ImageError(f"{self._name}: {error}{at}, tried too often")
+        wait_s = min(wait_s, self._patience.left_s)
         time.sleep(wait_s)
+        self._patience.waited(wait_s)
 
 
-def _reason(error: BaseException) -> str:
-    """Say what went wrong, without the URL that may hold secrets."""
-    *_, innermost = _causes(error)
-    if isinstance(innermost, OSError) and not isinstance(
-        innermost, requests.RequestException
-    ):
-        return innermost.strerror or str(innermost)
-    if "IncompleteRead" in type(innermost).__name__:
-        return "the connection ended"
-    return type(innermost).__name__
+class _Patience:
+    """How long we have waited for how much.
+
+    What the disk takes meanwhile is not waiting.
+    """
+
+    def __init__(self) -> None:
+        self._stall_s, self._stall_bytes = 0.0, 0
+        self._waited_s, self._bytes = 0.0, 0
+        self.is_stalled = False
+        self.is_renewed = False
+
+    def waited(self, time_s: float, came_bytes: int = 0) -> None:
+        """Count what a wait took, and what it brought."""
+        self._waited_s += time_s
+        self._bytes += came_bytes
+        self.is_renewed = self._bytes >= PROGRESS_BYTES
+        if self.is_renewed:
+            self._waited_s, self._bytes = 0.0, 0
+        self._stall_s += time_s
+        self._stall_bytes += came_bytes
+        self.is_stalled = False
+        if self._stall_s >= STALL_S:
+            self.is_stalled = self._stall_bytes < STALL_BYTES
+            self._stall_s, self._stall_bytes = 0.0, 0
+
+    def reconnect(self) -> None:
+        """Begin with another connection."""
+        self._stall_s, self._stall_bytes = 0.0, 0
+
+    @property
+    def left_s(self) -> float:
+        return max(0.0, PATIENCE_S - self._waited_s)
+
+    @property
+    def is_over(self) -> bool:
+        return not self.left_s
+
+    @property
+    def timeout_s(self) -> float:
+        """How long to wait for one answer, more than nothing."""
+        return max(0.1, min(STALL_S, self.left_s))
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
+def _waits() -> Iterator[float]:
+    # The last wait again and again: patience has an end of its own.
+    return chain(WAITS_S, repeat(WAITS_S[-1]))
