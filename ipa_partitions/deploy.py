@@ -30,11 +30,7 @@ from ipa_partitions.boot_info import (
     switch,
 )
 from ipa_partitions.capture import capture as captured
-from ipa_partitions.disk.inventory import (
-    Inventory,
-    inventory_up,
-    read_inventory,
-)
+from ipa_partitions.disk.inventory import inventory_up, read_inventory
 from ipa_partitions.disk.machine import Disk, Machine
 from ipa_partitions.disk.match import NoSingleDiskError, by_name
 from ipa_partitions.disk.namespace import with_private_mounts
@@ -47,10 +43,12 @@ from ipa_partitions.errors import (
 )
 from ipa_partitions.layout.model import Layout
 from ipa_partitions.layout.values import parse_device_name
+from ipa_partitions.locate import Servers, located
 from ipa_partitions.progress import Listener
 from ipa_partitions.resolve import resolve
 from ipa_partitions.resolved import ResolvedLayout
 from ipa_partitions.verify import differences, with_kept_ids
+from ipa_partitions.verify.there import inventory_of
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,8 @@ class Request:
     it. ``os_install`` asks Ironic's rules for the disk to install on; it is
     called only for a document that needs to know. With ``imagined`` disks
     nothing of this machine is looked at. ``deploy_images`` False lays the
-    disks out and leaves the images away.
+    disks out and leaves the images away. ``servers`` is what the caller knows
+    of those that images come from.
     """
 
     image_info: object
@@ -71,6 +70,7 @@ class Request:
     seed: str | None = None
     imagined: tuple[Disk, ...] = ()
     deploy_images: bool = True
+    servers: Servers = field(default_factory=Servers)
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def make_plan(request: Request) -> plan.Plan:
     """
     resolved = _resolved(request)
     if resolved.layout.policy == "verify" and not request.imagined:
-        there = with_private_mounts(lambda: _inventory(resolved))
+        there = with_private_mounts(lambda: inventory_of(resolved))
         found = differences(resolved, there)
         if found:
             raise DifferencesError(found)
@@ -117,7 +117,7 @@ def verify(request: Request) -> tuple[str, ...]:
     ``make_plan`` does.
     """
     resolved = _resolved(request, policy="verify")
-    there = with_private_mounts(lambda: _inventory(resolved))
+    there = with_private_mounts(lambda: inventory_of(resolved))
     return differences(resolved, there)
 
 
@@ -254,6 +254,7 @@ def _resolved(
     if request.firmware and parsed.boot.firmware == "auto":
         boot = replace(parsed.boot, firmware=request.firmware)
         parsed = replace(parsed, boot=boot)
+    parsed = located(parsed, request.servers)
     if not request.deploy_images:
         never = (replace(i, deploy="never") for i in parsed.images)
         parsed = replace(parsed, images=tuple(never))
@@ -262,23 +263,6 @@ def _resolved(
         _machine(request, parsed),
         request.seed or str(uuid.uuid4()),
         plan.space_requests(parsed),
-    )
-
-
-def _inventory(resolved: ResolvedLayout) -> Inventory:
-    cached = {each.spec.device: each.spec.backing for each in resolved.bcaches}
-    return read_inventory(
-        {disk.device: disk.sector_bytes for disk in resolved.disks},
-        {
-            member: array.spec.device
-            for array in resolved.arrays
-            for member in (*array.spec.members, *array.spec.spares)
-        },
-        {
-            cached.get(each.home, each.home): each.luks
-            for each in resolved.volumes
-            if each.luks
-        },
     )
 
 

@@ -34,6 +34,7 @@ from ipa_partitions.extensions.command import (
     os_install_device,
     remember,
     run_deployment,
+    servers,
     translated,
 )
 from ipa_partitions.layout import sources
@@ -201,5 +202,8 @@ def request_of(
     LOG.info("The document is %s", found.place)
     remember(node)
     return Request(
-        found.image_info, found.configdrive, os_install=os_install_device
+        found.image_info,
+        found.configdrive,
+        os_install=os_install_device,
+        servers=servers(),
     )

@@ -27,9 +27,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-# ironic_python_agent.hardware reads options that only this one registers.
-import ironic_python_agent.config  # noqa: F401
-from ironic_python_agent import errors, hardware
+from ironic_python_agent import config, errors, hardware
 from ironic_python_agent.extensions import base
 
 from ipa_partitions import deploy as core
@@ -38,6 +36,8 @@ from ipa_partitions.errors import (
     MachineError,
     PartitionsError,
 )
+from ipa_partitions.images.access import Access, basic
+from ipa_partitions.locate import Servers
 from ipa_partitions.progress import Listener, Progress
 from ipa_partitions.show.as_progress import Lines
 
@@ -70,6 +70,24 @@ def os_install_device() -> str:
         return str(hardware.dispatch_to_managers("get_os_install_device"))
     except errors.RESTError as error:
         raise MachineError("$", str(error)) from error
+
+
+def servers() -> Servers:
+    """Return what the agent's configuration says of servers of images."""
+    conf = config.CONF
+    authorization = None
+    if conf.image_server_auth_strategy == "http_basic":
+        authorization = basic(
+            conf.image_server_user or "", conf.image_server_password or ""
+        )
+    client = (conf.certfile, conf.keyfile)
+    return Servers(
+        Access(
+            authorization,
+            ca_file=conf.cafile or None,
+            client=client if all(client) else None,
+        )
+    )
 
 
 def remember(node: Mapping[str, Any] | None) -> None:

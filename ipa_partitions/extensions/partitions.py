@@ -31,6 +31,7 @@ from ipa_partitions.extensions.command import (
     plain,
     remember,
     run_deployment,
+    servers,
     translated,
 )
 from ipa_partitions.show.as_json import actions_json
@@ -130,7 +131,11 @@ class PartitionsExtension(base.BaseAgentExtension):  # type: ignore[misc]
         remember(node)
         with translated():
             plan = core.make_plan(
-                core.Request(image_info, os_install=os_install_device)
+                core.Request(
+                    image_info,
+                    os_install=os_install_device,
+                    servers=servers(),
+                )
             )
             return plain({"plan": actions_json(plan), "text": plan_text(plan)})
 
@@ -146,7 +151,12 @@ class PartitionsExtension(base.BaseAgentExtension):  # type: ignore[misc]
         """Partition, deploy the images, install the boot loader."""
         remember(node)
         return run_deployment(
-            core.Request(image_info, configdrive, os_install=os_install_device)
+            core.Request(
+                image_info,
+                configdrive,
+                os_install=os_install_device,
+                servers=servers(),
+            )
         )
 
     @base.async_command("verify", takes(image_info=_REQUIRED))  # type: ignore[untyped-decorator]

@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
@@ -55,3 +56,9 @@ class Access:
 
 
 ANYBODY = Access()
+
+
+def basic(user: str, password: str) -> str:
+    """Return the authorization of a user with a password."""
+    pair = base64.b64encode(f"{user}:{password}".encode())
+    return f"Basic {pair.decode()}"

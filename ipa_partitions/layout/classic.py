@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated, Literal, Self
@@ -27,6 +28,7 @@ from pydantic import (
 )
 
 from ipa_partitions.disk.size import REMAINING, Size
+from ipa_partitions.images.access import Access, basic
 from ipa_partitions.layout import document as doc
 from ipa_partitions.layout import model, objects
 from ipa_partitions.layout.images import build_checksum, build_image
@@ -54,6 +56,24 @@ Count = Annotated[int, BeforeValidator(_count)]
 Flag = Annotated[bool, BeforeValidator(_flag)]
 
 
+def _decoded(value: object) -> object:
+    """Return the header's value; Ironic sends base64 of it."""
+    if not isinstance(value, str):
+        return value
+    try:
+        text = base64.b64decode(value, validate=True).decode("ascii")
+    except ValueError:
+        text = ""
+    if not text or not text.isprintable():
+        raise ValueError("is not base64 of an authorization")
+    return text
+
+
+Authorization = Annotated[
+    str | None, BeforeValidator(_decoded), Field(repr=False)
+]
+
+
 class Classic(BaseModel):
     """What Ironic sends; keys that it may add later are ignored."""
 
@@ -75,12 +95,40 @@ class Classic(BaseModel):
     disk_label: Literal["gpt", "msdos"] | None = None
     deploy_boot_mode: Literal["bios", "uefi"] | None = None
     configdrive: doc.ConfigDrive = Field(default=None, repr=False)
+    image_server_auth_strategy: Literal["http_basic", "noauth"] = "noauth"
+    image_server_user: str | None = Field(default=None, repr=False)
+    image_server_password: str | None = Field(default=None, repr=False)
+    image_request_authorization: Authorization = None
+    proxies: dict[str, str] = Field(default_factory=dict, repr=False)
+    no_proxy: str | None = None
 
     @model_validator(mode="after")
     def _has_root(self) -> Self:
         if self.image_type == "partition" and not self.root_size_mb:
             raise ValueError("root_mb or root_gb is required")
         return self
+
+    @model_validator(mode="after")
+    def _is_somebody(self) -> Self:
+        if self.image_server_auth_strategy == "http_basic" and not (
+            self.image_server_user and self.image_server_password
+        ):
+            raise ValueError(
+                "image_server_user and image_server_password are required"
+                " for http_basic"
+            )
+        return self
+
+    @property
+    def access(self) -> Access:
+        """How the image's server is spoken to."""
+        authorization = self.image_request_authorization
+        if not authorization and self.image_server_auth_strategy != "noauth":
+            authorization = basic(
+                self.image_server_user or "", self.image_server_password or ""
+            )
+        proxies = tuple(self.proxies.items())
+        return Access(authorization, proxies, self.no_proxy)
 
     @property
     def root_size_mb(self) -> int:
@@ -160,7 +208,7 @@ def _image(classic: Classic) -> model.Image:
     kind: Literal["os", "whole-disk"] = (
         "whole-disk" if classic.image_type == "whole-disk" else "os"
     )
-    return replace(image, checksum=checksum, type=kind)
+    return replace(image, checksum=checksum, type=kind, access=classic.access)
 
 
 def _volumes(classic: Classic, image: str) -> Iterator[model.Volume]:

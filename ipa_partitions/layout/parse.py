@@ -43,7 +43,8 @@ _LAYOUT_KEYS = {"partitions", "partitions_policy", "images"}
 # Values that may be secrets, or hold them, are not repeated in a message.
 _SECRET_KEYS = {
     "image_pull_url", "catalog_url", "checksum", "configdrive", "urls",
-    "image_request_authorization",
+    "image_request_authorization", "image_server_user",
+    "image_server_password", "proxies", "no_proxy",
 }  # fmt: skip
 
 _VALUE_LENGTH = 60

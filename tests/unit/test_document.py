@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 
 from ipa_partitions import layout
 from ipa_partitions.errors import LayoutErrors
+from ipa_partitions.images.access import Access
 
 DIGEST = "0123456789abcdef" * 4
 
@@ -342,6 +343,37 @@ CLASSIC = {"urls": ["file:///secret"], "root_mb": 10}
 ])  # fmt: skip
 def test_null_in_the_classic_form_is_as_nothing(key):
     assert layout.parse(CLASSIC | {key: None}) == layout.parse(CLASSIC)
+
+
+BASIC = {"image_server_auth_strategy": "http_basic"}
+
+
+@pytest.mark.parametrize(("keys", "access"), [
+    ({}, Access()),
+    ({"image_server_user": "u", "image_server_password": "p"}, Access()),
+    (BASIC | {"image_server_user": "u", "image_server_password": "p"},
+     Access("Basic dTpw")),
+    ({"image_request_authorization": "QmVhcmVyIHRva2Vu"},
+     Access("Bearer token")),
+    ({"proxies": {"http": "http://p"}, "no_proxy": "a,b"},
+     Access(None, (("http", "http://p"),), "a,b")),
+])  # fmt: skip
+def test_the_classic_form_says_how_its_server_is_spoken_to(keys, access):
+    (image,) = layout.parse(CLASSIC | keys).images
+    assert image.access == access
+    assert "token" not in repr(image)
+
+
+@pytest.mark.parametrize("keys", [
+    BASIC, BASIC | {"image_server_user": "secret"},
+    {"image_request_authorization": "secret"},
+    {"image_request_authorization": "c2VjcmV0Cg=="},
+    {"image_request_authorization": 7, "image_server_password": ["secret"]},
+    {"proxies": {"http": ["secret"]}}, {"proxies": "secret"},
+])  # fmt: skip
+def test_what_is_no_way_to_speak_to_a_server_is_told_without_secrets(keys):
+    assert problems(CLASSIC | keys)
+    assert "secret" not in "".join(problems(CLASSIC | keys))
 
 
 DEEP: list[object] = []

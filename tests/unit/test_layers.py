@@ -33,7 +33,7 @@ ROWS = (
     ("disk",),
     ("images", "boot"),
     ("layout",),
-    ("resolved", "later", "resolve", "stack", "boot_info"),
+    ("resolved", "later", "resolve", "stack", "boot_info", "locate"),
     ("verify", "capture"),
     ("plan",),
     ("actions",),
