@@ -68,14 +68,22 @@ class Server:
 
 @contextmanager
 def http_server(
-    folder: Path, certificate: Path | None = None
+    folder: Path,
+    certificate: Path | None = None,
+    client_ca: Path | None = None,
 ) -> Iterator[Server]:
-    """Serve ``folder`` until the block ends; with a certificate over TLS."""
+    """Serve ``folder`` until the block ends; with a certificate over TLS.
+
+    With ``client_ca`` only clients that have a certificate of it.
+    """
     httpd = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     httpd.daemon_threads = True
     if certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)
+        if client_ca:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(client_ca)
         httpd.socket = context.wrap_socket(httpd.socket, server_side=True)
     scheme = "https" if certificate else "http"
     server = Server(f"{scheme}://127.0.0.1:{httpd.server_port}", folder)

@@ -17,12 +17,15 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ipa_partitions.errors import ImageError
 from ipa_partitions.images import sources
+from ipa_partitions.images.access import ANYBODY, Access, basic
+from ipa_partitions.images.sources import http_session
 from ipa_partitions.images.sources import http_stream as http
 from tests.servers import Faults, Server, http_server, self_signed
 
@@ -36,16 +39,17 @@ def server(
     monkeypatch.setattr(http, "FIRST_WAITS_S", (0, 0.01))
     monkeypatch.setattr(http, "WAITS_S", (0, 0.01, 0.01, 0.01, 0.1))
     monkeypatch.setattr(http, "PATIENCE_S", 10)
+    monkeypatch.setattr(http_session, "RAMDISK", tmp_path)
     (tmp_path / "served").mkdir()
     (tmp_path / "served/x y.raw").write_bytes(DATA)
     with http_server(tmp_path / "served") as server:
         yield server
 
 
-def download(url: str) -> bytes:
+def download(url: str, access: Access = ANYBODY) -> bytes:
     data = bytearray()
     buffer = memoryview(bytearray(100_000))
-    with sources.opened(url) as stream:
+    with sources.opened(url, access) as stream:
         while count := stream.readinto(buffer):
             data += buffer[:count]
     return bytes(data)
@@ -106,7 +110,7 @@ def test_a_server_that_stalls_for_good_ends_in_an_error(
     monkeypatch.setattr(http, "PATIENCE_S", 1)
     server.faults = Faults(cuts=[cut, *[0] * 99], stall_s=2)
     started = time.monotonic()
-    with pytest.raises(ImageError, match="nothing came for 1 s"):
+    with pytest.raises(ImageError, match="nothing came|too often"):
         download(f"{server.url}/x%20y.raw")
     assert time.monotonic() - started < 5
     assert len(server.requests) < 20
@@ -159,6 +163,99 @@ def test_certificates_are_verified_and_https_stays_https(
         secure.faults.location = f"{server.url}/x%20y.raw"
         with pytest.raises(ImageError, match="redirects to plain http"):
             download(url)
+
+
+def test_the_ramdisk_has_who_is_trusted_and_who_we_are(
+    server: Server, tmp_path: Path
+) -> None:
+    certificate = self_signed(tmp_path)
+    with http_server(server.folder, certificate, certificate) as secure:
+        url = f"{secure.url}/x%20y.raw"
+        with pytest.raises(ImageError, match="certificate verify failed"):
+            download(url)
+        (tmp_path / "ca.pem").symlink_to(certificate)
+        with pytest.raises(ImageError):
+            download(url)
+        (tmp_path / "client.crt").symlink_to(certificate)
+        (tmp_path / "client.key").symlink_to(certificate)
+        assert download(url) == DATA
+        missing = str(tmp_path / "missing")
+        with pytest.raises(ImageError, match=r"x%20y\.raw: .*missing"):
+            download(url, Access(ca_file=missing))
+        for name in ("ca.pem", "client.crt", "client.key"):
+            (tmp_path / name).unlink()
+        pair = (str(certificate), str(certificate))
+        access = Access(ca_file=str(certificate), client=pair)
+        assert download(url, access) == DATA
+
+
+@pytest.mark.parametrize(("access", "netrc", "user", "sent"), [
+    (ANYBODY,                "",        "",       None),
+    (Access("Bearer token"), "",        "",       "Bearer token"),
+    (Access("Bearer token"), "default", "u:pw@",  "Bearer token"),
+    (ANYBODY,                "default", "u:pw@",  basic("u", "pw")),
+    (ANYBODY,                "default", "",       basic("n", "secret")),
+    (ANYBODY,                "machine 127.0.0.1", "", basic("n", "secret")),
+    (ANYBODY,                "machine other",     "", None),
+])  # fmt: skip
+def test_a_server_is_told_who_we_are(
+    server: Server, tmp_path: Path, access: Access, netrc: str,
+    user: str, sent: str | None,
+) -> None:  # fmt: skip
+    if netrc:
+        file = tmp_path / "netrc"
+        file.write_text(f"{netrc} login n password secret\n")
+    url = server.url.replace("//", f"//{user}") + "/x%20y.raw"
+    server.faults.cuts = [1000]
+    assert download(url, access) == DATA
+    told = [request.get("authorization") for request in server.requests]
+    assert told == [sent, sent]
+
+
+def test_a_broken_netrc_is_told_without_what_is_in_it(
+    server: Server, tmp_path: Path
+) -> None:
+    (tmp_path / "netrc").write_text("machine a login b hunter2 hunter2")
+    with pytest.raises(ImageError, match="netrc: NetrcParseError") as raised:
+        download(f"{server.url}/x%20y.raw")
+    assert "hunter2" not in str(raised.value)
+
+
+def test_another_server_is_not_told_who_we_are(
+    server: Server, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    with http_server(tmp_path / "elsewhere") as first:
+        (first.folder / "x%20y.raw").write_bytes(b"")
+        (first.folder / "x y.raw").write_bytes(b"")
+        first.faults.location = f"{server.url}/x%20y.raw"
+        got = download(f"{first.url}/x%20y.raw", Access("Bearer token"))
+    assert got == DATA
+    assert first.requests[0]["authorization"] == "Bearer token"
+    assert "authorization" not in server.requests[0]
+
+
+@pytest.mark.parametrize(("environment", "access", "proxied"), [
+    ({},      ANYBODY, False),
+    ({"http_proxy": ""}, ANYBODY, True),
+    ({"http_proxy": "", "no_proxy": "127.0.0.0/8"}, ANYBODY, False),
+    ({},      Access(proxies=(("http", ""),)), True),
+    ({},      Access(proxies=(("http", ""),), no_proxy="127.0.0.1"), False),
+    ({},      Access(proxies=(("http", ""),), no_proxy="other"), True),
+    ({"http_proxy": ""}, Access(no_proxy="127.0.0.1"), False),
+])  # fmt: skip
+def test_proxies_are_those_of_the_document_or_the_environment(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    environment: dict[str, str], access: Access, proxied: bool,
+) -> None:  # fmt: skip
+    with http_server(server.folder) as proxy:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value or proxy.url)
+        pairs = tuple((scheme, proxy.url) for scheme, _ in access.proxies)
+        url = f"{server.url}/x%20y.raw"
+        assert download(url, replace(access, proxies=pairs)) == DATA
+        assert [r["path"] for r in proxy.requests] == [url] * proxied
+        assert len(server.requests) == (not proxied)
 
 
 def test_an_unknown_scheme_names_those_that_are_known() -> None:

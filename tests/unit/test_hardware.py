@@ -13,14 +13,17 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 
-import ironic_python_agent.config  # noqa: F401
 import pytest
-from ironic_python_agent import errors
+from ironic_python_agent import config, errors
 from ironic_python_agent import hardware as agent_hardware
 
 from ipa_partitions import deploy, hardware
 from ipa_partitions.errors import ActionError
+from ipa_partitions.extensions.command import servers
+from ipa_partitions.images.access import Access
+from ipa_partitions.locate import Servers
 from tests.unit.plans import document
 
 NODE = {"uuid": "n-n", "instance_info": {}, "properties": {}, "extra": {}}
@@ -139,3 +142,26 @@ def test_boot_info_is_among_the_logs(monkeypatch, tmp_path, there):
     files = ["/var/log/syslog"]
     MANAGER.collect_system_logs({}, files)
     assert files[1:] == ([str(path)] if there else [])
+
+
+def test_servers_are_spoken_to_as_the_agent_is_configured_to():
+    conf = config.CONF
+    assert servers() == Servers()
+    conf.set_override("image_server_auth_strategy", "http_basic")
+    conf.set_override("image_server_user", "u")
+    conf.set_override("image_server_password", "pw")
+    conf.set_override("cafile", "/ca")
+    conf.set_override("certfile", "/crt")
+    try:
+        access = Access("Basic dTpwdw==", ca_file="/ca")
+        assert servers() == Servers(access)
+        conf.set_override("keyfile", "/key")
+        access = replace(access, client=("/crt", "/key"))
+        assert servers() == Servers(access)
+    finally:
+        conf.clear_override("cafile")
+        for name in (
+            "image_server_auth_strategy", "image_server_user",
+            "image_server_password", "certfile", "keyfile",
+        ):  # fmt: skip
+            conf.clear_override(name)

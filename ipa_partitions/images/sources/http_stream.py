@@ -88,7 +88,8 @@ class HttpStream:
         """Ask for a part; see RandomAccess."""
         last = offset + count - 1
         try:
-            with self._get({"Range": f"bytes={offset}-{last}"}) as response:
+            headers = {**self._headers, "Range": f"bytes={offset}-{last}"}
+            with self._session.get(headers, STALL_S) as response:
                 found = _CONTENT_RANGE.fullmatch(
                     response.headers.get("Content-Range", "")
                 )
@@ -101,7 +102,7 @@ class HttpStream:
                 ):
                     return None
                 data: bytes = response.raw.read(count, decode_content=False)
-        except (urllib3.exceptions.HTTPError, OSError, _BrokenError):
+        except (urllib3.exceptions.HTTPError, OSError, BrokenError):
             return None
         return data if len(data) == count else None
 
