@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -165,6 +165,17 @@ def cached_node(backing: str) -> str:
 def sysfs(device: str) -> Path:
     """Return what the kernel says of a device."""
     return Path("/sys/class/block") / Path(device).resolve().name
+
+
+def assert_is_laid_out_again(devices: Iterable[str]) -> None:
+    """Describe disks, blank them, and lay them out by that description."""
+    disks = [*devices]
+    captured = deploy.capture(disks)
+    for device in disks:
+        output("blkdiscard", device)
+    cleared = captured | {"partitions_policy": "clean"}
+    deploy.deploy(Request(cleared, firmware="bios"))
+    assert deploy.capture(disks) == captured
 
 
 def assert_table(disk: Disk) -> None:

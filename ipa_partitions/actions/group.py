@@ -102,7 +102,12 @@ class MakeLogicalVolume:
     group: Group
     lv: LogicalVolume
     phase: ClassVar[Phase] = Phase.VOLUME
-    tools: ClassVar[tuple[str, ...]] = ("lvm", "wipefs")
+
+    @property
+    def tools(self) -> tuple[str, ...]:
+        """Return the programs: one holds back that copies are made alike."""
+        more = ("dmsetup",) if self.lv.spec.layout == "raid1" else ()
+        return ("lvm", "wipefs", *more)
 
     @classmethod
     def plan(cls, resolved: ResolvedLayout) -> Iterator[Self]:

@@ -22,8 +22,9 @@ from contextlib import ExitStack, contextmanager
 
 from ipa_partitions.errors import CommandError
 
-# udev holds it, too, while it looks at a disk.
-TIMEOUT_S = 5
+# udev holds it, too, while it looks at a disk; of many disks, or on a busy
+# machine, that takes its time.
+TIMEOUT_S = 30
 
 
 @contextmanager

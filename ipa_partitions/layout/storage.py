@@ -158,6 +158,13 @@ def _array_problems(array: model.Array) -> Iterator[LayoutError]:
         )
     if array.level == 0 and array.spares:
         yield LayoutError(f"{array.at}.spares", "level 0 can use no spare")
+    if array.level == 0 and array.metadata == "0.90":
+        # Linux 5.4 wants to be told how level 0 is laid out, and mdadm(8)
+        # has nowhere to write it.
+        yield LayoutError(
+            f"{array.at}.metadata",
+            "0.90 has no room for the layout of level 0",
+        )
     if array.vg and _holds_something(array.content):
         yield LayoutError(
             f"{array.at}.vg", "the array has a content of its own already"

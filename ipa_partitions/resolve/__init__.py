@@ -26,10 +26,8 @@ from ipa_partitions.later import refusals
 from ipa_partitions.layout import model
 from ipa_partitions.resolve.disks import find_disks
 from ipa_partitions.resolve.geometry import Maker, lay_out
-from ipa_partitions.resolve.storage import (
-    resolve_storage,
-    too_small_to_encrypt,
-)
+from ipa_partitions.resolve.members import too_small_to_encrypt
+from ipa_partitions.resolve.storage import resolve_storage
 from ipa_partitions.resolve.systems import (
     block_targets,
     default_system,

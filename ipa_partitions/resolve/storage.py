@@ -14,35 +14,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ipa_partitions.disk import bcache, luks, lvm, md
-from ipa_partitions.disk.size import MIB, floor_mib, mib_text
+from ipa_partitions.disk import bcache, lvm, md
+from ipa_partitions.disk.size import floor_mib, mib_text
 from ipa_partitions.disk.space import Cost, NoSpaceError, allot
 from ipa_partitions.errors import MachineError, ProblemError, raise_all
 from ipa_partitions.layout import model
 from ipa_partitions.resolve.geometry import Maker
+from ipa_partitions.resolve.members import Homes, member_problems
 from ipa_partitions.resolved import (
     Array,
     Bcache,
     Disk,
     Group,
     LogicalVolume,
-    Volume,
 )
-
-Homes = Mapping[str, Volume]
-
-
-# For mdadm(8), one extent, and more than 512 buckets of 512 KiB, which the
-# kernel wants: drivers/md/bcache/super.c, cache_alloc.
-_LEAST_BYTES = {
-    "raid": md.OVERHEAD_BYTES + MIB,
-    "pv": MIB + lvm.EXTENT_BYTES,
-    "bcache_backing": bcache.OVERHEAD_BYTES + MIB,
-    "bcache_cache": 257 * MIB,
-}
 
 
 @dataclass(frozen=True)
@@ -59,7 +47,7 @@ def resolve_storage(
 ) -> Storage:
     """Return all of it. Raises MachineErrors."""
     found = {volume.at: volume for disk in disks for volume in disk.volumes}
-    raise_all(_too_small(layout, found))
+    raise_all(member_problems(layout, found))
     arrays = tuple(
         _array(array, layout, found, maker) for array in layout.arrays
     )
@@ -250,29 +238,3 @@ def _refuse_crowded(
             taken = min(free[index], each, needed)
             free[index] -= taken
             needed -= taken
-
-
-def _too_small(layout: model.Layout, found: Homes) -> Iterator[ProblemError]:
-    """Yield every member that has no room for what it is a member of."""
-    for disk in layout.disks:
-        for volume in disk.volumes:
-            size_bytes = found[volume.at].size_bytes
-            needed = _LEAST_BYTES.get(volume.role, 0)
-            if size_bytes < needed:
-                yield MachineError(
-                    f"{volume.at}.size",
-                    f"a {volume.role} of {mib_text(size_bytes)} has no room"
-                    f" for anything, which takes {mib_text(needed)}",
-                )
-
-
-def too_small_to_encrypt(
-    volumes: Iterable[Volume],
-) -> Iterator[ProblemError]:
-    """Yield every volume that the header of its encryption fills."""
-    for volume in volumes:
-        if volume.inner_bytes <= 0:
-            yield MachineError(
-                f"{volume.at}.size",
-                f"encryption alone takes {mib_text(luks.HEADER_BYTES)}",
-            )

@@ -18,7 +18,7 @@ import pytest
 
 from ipa_partitions.disk.size import MIB, exact_bytes
 from tests import layouts
-from tests.deployed import assert_deploys
+from tests.deployed import assert_deploys, assert_is_laid_out_again
 
 
 @pytest.mark.parametrize("sector_bytes", [512, 4096])
@@ -31,3 +31,4 @@ def test_a_layout_is_on_the_disks_as_planned(
         for disk, size in layouts.DISKS[name].items()
     }
     assert_deploys(name, devices, tmp_path)
+    assert_is_laid_out_again(devices.values())

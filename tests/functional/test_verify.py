@@ -123,19 +123,43 @@ def test_a_blank_disk_is_one_difference(loop_disk):
     )
 
 
-@pytest.mark.parametrize(("start_sectors", "differs"), [
-    (2048 + 2047, False), (2048 + 2048, True),
-])  # fmt: skip
-def test_less_than_a_mib_off_is_the_same(loop_disk, start_sectors, differs):
-    device = loop_disk(DISK_MIB)
+def written_by_others(device, *lines):
     subprocess.run(
         ["sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", device],
-        input=f"label: gpt\nstart={start_sectors}, size=204800\n",
+        input="\n".join(("label: gpt", *lines, "")),
         text=True,
         check=True,
     )
+
+
+@pytest.mark.parametrize(("start", "size", "differs"), [
+    (2048 + 2047, 204800, False), (2048 + 2048, 204800, True),
+    (2048, 204800 + 2047, False), (2048, 204800 + 2048, True),
+    (2048, 204800 - 2047, False), (2048, 204800 - 2048, True),
+])  # fmt: skip
+def test_less_than_a_mib_off_is_the_same(loop_disk, start, size, differs):
+    device = loop_disk(DISK_MIB)
+    written_by_others(device, f"start={start}, size={size}")
     image_info = documents.one_disk(device, partition("one", "100 MiB"))
     assert bool(verify(request(image_info))) is differs
+
+
+@pytest.mark.parametrize(("lines", "told"), [
+    (["1: start=2048, size=204800", "3: start=206848, size=204800"],
+     ["p2: is not there, wanted two of 100 MiB",
+      ", partition 3: is a partition of 100 MiB, wanted no partition"]),
+    (["1: start=206848, size=204800", "2: start=2048, size=204800"],
+     ["p1 start: is 101 MiB, wanted 1 MiB",
+      "p2 start: is 1 MiB, wanted 101 MiB"]),
+])  # fmt: skip
+def test_number_and_order_are_compared(loop_disk, lines, told):
+    device = loop_disk(DISK_MIB)
+    written_by_others(device, *lines)
+    image_info = documents.one_disk(
+        device, partition("one", "100 MiB"), partition("two", "100 MiB")
+    )
+    found = verify(request(image_info))
+    assert [each.removeprefix(device) for each in found] == told
 
 
 def test_only_what_is_not_kept_is_made_anew(laid_out, tmp_path):

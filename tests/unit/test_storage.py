@@ -79,7 +79,7 @@ def problems(described):
 def resolved(described, *sizes_mib):
     names = (f"/dev/vd{letter}" for letter in "abcdefgh")
     disks = (
-        Disk(name, size * MIB)
+        Disk(name, int(size * MIB))
         for name, size in zip(names, sizes_mib, strict=False)
     )
     machine = Machine(tuple(disks), "bios", imagined=True)
@@ -111,6 +111,8 @@ LV = "$.partitions[2].volumes[0]"
      "$.partitions[0].volumes[0]: keep_data: a pv holds none of its own"),
     ((*TWO_MEMBERS, raid(level=0, spares=1)),
      "$.partitions[2].spares: level 0 can use no spare"),
+    ((*TWO_MEMBERS, raid(level=0, metadata="0.90")),
+     "$.partitions[2].metadata: 0.90 has no room for the layout of level 0"),
     ((*TWO_MEMBERS, raid(spares=1)),
      "$.partitions[2].level: level 1 with 1 spares takes 3 members, here"),
     ((*TWO_MEMBERS, raid(vg="vg0", mount="/x"), vg(lv("a", 1))),
@@ -326,6 +328,29 @@ def test_what_is_too_small_to_hold_anything_is_refused(entries):
     with pytest.raises(MachineErrors) as raised:
         resolved(document(*entries), 1000, 1000)
     assert ".size: " in str(raised.value.errors[0])
+
+
+@pytest.mark.parametrize(("array", "size_mib", "problem"), [
+    (raid(level=0, metadata="1.0"), 1000.5, "of whole MiB, /dev/vda is not"),
+    (raid(level=0, metadata="1.0"), 1000, None),
+    (raid(level=0, metadata="1.2"), 1000.5, None),
+    (raid(level=1, metadata="1.0"), 1000.5, None),
+    (raid(metadata="0.90"), 4 * 1024**2, None),
+    (raid(metadata="0.90"), 4 * 1024**2 + 1, "0.90 takes members of"),
+    (raid(metadata="1.0"), 4 * 1024**2 + 1, None),
+])  # fmt: skip
+def test_mdadm_must_be_able_to_make_the_array(array, size_mib, problem):
+    whole = {**member("md0", "100%")}
+    disks = (disk(name, whole, table="none") for name in ("vda", "vdb"))
+    described = document(*disks, array)
+    sizes_mib = [size_mib, size_mib]
+    if problem is None:
+        assert resolved(described, *sizes_mib).arrays
+        return
+    with pytest.raises(MachineErrors) as raised:
+        resolved(described, *sizes_mib)
+    assert str(raised.value.errors[0]).startswith("$.partitions[2].metadata: ")
+    assert problem in str(raised.value.errors[0])
 
 
 def test_an_encrypted_volume_is_opened_by_its_own_uuid():

@@ -244,7 +244,7 @@ def _argv(
         "-kernel", str(kernel().image),
         "-initrd", str(kernel().initramfs),
         "-append",
-        f'console=ttyS0 tsc=unstable quiet panic=-1 "start={start}"',
+        f'console=ttyS0 {qemu.CLOCK} quiet panic=-1 "start={start}"',
         "-serial", f"file:{console}",
         "-chardev", f"socket,id=qmp,fd={qmp.fileno()}",
         "-mon", "chardev=qmp,mode=control",

@@ -51,7 +51,7 @@ class Wanted:
 
     sizes_bytes: tuple[int, ...]
     sector_bytes: int = 512
-    timeout_s: float = 300
+    timeout_s: float = 900
     then: Then | None = None
 
     @classmethod

@@ -24,8 +24,8 @@ a row, a test or, ``pytestmark``, a module: the nearest counts):
 
 ``sector_bytes=4096``
     of the disks; 512 if nothing is said.
-``timeout_s=600``
-    is the time it may take, before it is killed; 300 if nothing is said.
+``timeout_s=1800``
+    is the time it may take, before it is killed; 900 if nothing is said.
 ``then=function``
     is called afterwards, on this side, with the files of the disks (a list
     of paths) and what the test has given to ``record_property`` (a dict):
@@ -65,7 +65,7 @@ from tests.vm.machines import (
 )
 
 MARK = (
-    "disks(*sizes, sector_bytes=512, timeout_s=300, then=None):"
+    "disks(*sizes, sector_bytes=512, timeout_s=900, then=None):"
     " runs in a test machine, see tests/vm/rig.py"
 )
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests import layouts
-from tests.deployed import assert_deploys
+from tests.deployed import assert_deploys, assert_is_laid_out_again
 
 KEY = Path("/etc/ipa-partitions/data.key")
 
@@ -46,3 +46,4 @@ def test_a_layout_is_on_the_disks_as_planned(
     KEY.chmod(0o600)
     devices = dict(zip(layouts.DISKS[name], disks, strict=True))
     assert_deploys(name, devices, tmp_path)
+    assert_is_laid_out_again(devices.values())

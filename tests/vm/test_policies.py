@@ -53,7 +53,7 @@ def kernel_names(disks: tuple[str, ...]) -> list[str]:
 FRESH = ("root", "thin", "mirror", "secret", "swap")
 
 
-@pytest.mark.disks(*everything.SIZES, timeout_s=900)
+@pytest.mark.disks(*everything.SIZES)
 def test_only_what_is_not_kept_is_made_anew(
     disks: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -115,7 +115,7 @@ def own_file(device: str, name: str = "mine") -> str | None:
 
 
 @pytest.mark.parametrize("kind", ["tar.zst", "squashfs", "rsync"])
-@pytest.mark.disks("600 MiB", timeout_s=300)
+@pytest.mark.disks("600 MiB")
 def test_a_root_in_a_group_is_updated_in_place(
     kind: str, disks: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -143,7 +143,7 @@ def test_a_root_in_a_group_is_updated_in_place(
         assert (where / "own").read_text() == "of the first"
 
 
-@pytest.mark.disks("1 GiB", timeout_s=300)
+@pytest.mark.disks("1 GiB")
 def test_one_system_of_two_in_a_group_is_replaced(
     disks: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -235,7 +235,7 @@ def storage(disks: tuple[str, ...], pull_url: str) -> everything.Document:
     }
 
 
-@pytest.mark.disks(*["200 MiB"] * 6, timeout_s=300)
+@pytest.mark.disks(*["200 MiB"] * 6)
 def test_an_image_is_spread_over_partitions_groups_and_an_array(
     disks: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -267,7 +267,7 @@ def size_bytes(device: str) -> int:
     return int(output("blockdev", "--getsize64", device))
 
 
-@pytest.mark.disks("300 MiB", "300 MiB", timeout_s=300)
+@pytest.mark.disks("300 MiB", "300 MiB")
 def test_what_was_changed_on_the_disks_is_told(
     disks: tuple[str, ...], tmp_path: Path
 ) -> None:

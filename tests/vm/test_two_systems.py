@@ -10,84 +10,106 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
+"""The story: two systems on one disk, each of them booted, by its choice.
 
-"""The story: two systems on one disk, each of them booted, by its choice."""
+Then one is replaced, and the other boots as before.
+"""
 
 from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ipa_partitions.disk.mount import mounted
 from tests import documents, file_server, loops, program, systems
+from tests.everything import named
 from tests.vm import qemu
 
 DISK_BYTES = 5 * 1024**3
 
 # On gpt under BIOS: the boot loader's code, then the multiboot partition.
-MULTIBOOT = 2
+MULTIBOOT, SWAP, DATA = 2, 5, 6
 
 
 def test_either_of_two_systems_boots_from_one_deployed_disk(
     tmp_path: Path,
 ) -> None:
     disk = loops.blank_image(tmp_path / "disk.img", DISK_BYTES)
-    images = (systems.debian_12(), systems.debian_13())
-
-    with (
-        loops.attached(disk) as device,
-        file_server.serving(*(image.path for image in images)) as url,
-    ):
-        document = documents.two_systems(device, url)
-        result = program.output(
-            "deploy", "--yes", "-", stdin=json.dumps(document)
-        )
-        swap_uuid = _uuid(f"{device}p5")
-        data_uuid = _uuid(f"{device}p6")
-        multiboot_uuid = _uuid(f"{device}p{MULTIBOOT}")
+    result = deployed(disk)
     first, second = result["boot_info"]["elements"]
-
-    booted = qemu.boot_disk(disk)
-    assert_is(booted, "12", first, swap_uuid, data_uuid)
     assert result["boot_info"]["current_element"] == first["grub_id"]
-    assert result["boot_info"]["multiboot_partition"] == multiboot_uuid
     assert result["root_uuid"] == first["root_uuid"]
+    with attached(disk) as device:
+        uuids = {n: uuid(f"{device}p{n}") for n in (MULTIBOOT, SWAP, DATA)}
+    assert result["boot_info"]["multiboot_partition"] == uuids[MULTIBOOT]
+    assert_boots(disk, "12", first, uuids)
 
-    with loops.attached(disk) as device:
-        loops.find_partitions(device)
+    with attached(disk) as device:
         switched = program.output(
             "boot", "set", "debian-13",
             "--partition", f"{device}p{MULTIBOOT}",
         )  # fmt: skip
     assert switched["current_element"] == second["grub_id"]
     assert switched["elements"] == [first, second]
+    assert_boots(disk, "13", second, uuids)
 
-    booted = qemu.boot_disk(disk)
-    assert_is(booted, "13", second, swap_uuid, data_uuid)
+    with attached(disk) as device, mounted(f"{device}p{DATA}") as data:
+        (data / "mine").write_text("precious")
+    again = deployed(disk, replaced="debian-13")
+    kept, fresh = again["boot_info"]["elements"]
+    assert kept == first
+    assert fresh["root_uuid"] != second["root_uuid"]
+    assert_boots(disk, "12", first, uuids)
+    with attached(disk) as device, mounted(f"{device}p{DATA}") as data:
+        assert (data / "mine").read_text() == "precious"
 
 
-def assert_is(
-    booted: qemu.Facts,
-    version: str,
-    element: dict[str, Any],
-    swap_uuid: str,
-    data_uuid: str,
+def deployed(disk: Path, replaced: str | None = None) -> Any:
+    """Deploy both systems, or under verify only the one that is replaced."""
+    images = (systems.debian_12(), systems.debian_13())
+    with (
+        loops.attached(disk) as device,
+        file_server.serving(*(image.path for image in images)) as url,
+    ):
+        document = documents.two_systems(device, url)
+        if replaced:
+            document["partitions_policy"] = "verify"
+            named(document, replaced)["keep_data"] = False
+        return program.output(
+            "deploy", "--yes", "-", stdin=json.dumps(document)
+        )
+
+
+@contextmanager
+def attached(disk: Path) -> Iterator[str]:
+    """Yield the loop device of a disk whose partitions are there."""
+    with loops.attached(disk) as device:
+        loops.find_partitions(device)
+        yield device
+
+
+def assert_boots(
+    disk: Path, version: str, element: dict[str, Any], uuids: dict[int, str]
 ) -> None:
-    """Compare what came up with the element of boot-info that it should be."""
+    """Boot; compare with the element of boot-info that it should be."""
+    booted = qemu.boot_disk(disk)
     assert (booted.id, booted.version) == ("debian", version)
     assert booted.root_uuid == element["root_uuid"]
     assert element["image_name"] == f"debian-{version}"
     # They were grown to, or made as large as, their partitions.
     assert 1.3 * 1024**3 < booted.mounts["/"]["size"] < 1.5 * 1024**3
-    assert booted.mounts["/data"]["uuid"] == data_uuid
+    assert booted.mounts["/data"]["uuid"] == uuids[DATA]
     assert booted.mounts["/data"]["fstype"] == "xfs"
-    assert booted.swap_uuids == (swap_uuid,)
+    assert booted.swap_uuids == (uuids[SWAP],)
     assert booted.failed_units == ""
     assert f"root=UUID={element['root_uuid']}" in booted.cmdline.split()
 
 
-def _uuid(device: str) -> str:
+def uuid(device: str) -> str:
     return subprocess.run(
         [
             "blkid", "--probe", "--match-tag", "UUID", "--output", "value",

@@ -92,7 +92,7 @@ def _percents() -> set[str]:
     return {line.strip() for line in shown.splitlines()}
 
 
-@pytest.mark.disks(*everything.SIZES, timeout_s=900)
+@pytest.mark.disks(*everything.SIZES)
 def test_all_differences_are_told_and_nothing_is_written(
     disks: tuple[str, ...], tmp_path: Path
 ) -> None:

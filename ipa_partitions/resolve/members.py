@@ -1,0 +1,101 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Members of arrays, groups and sets: what each can be a member of.
+
+What a size alone decides, and no document tells before its disks are known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from ipa_partitions.disk import bcache, luks, lvm, md
+from ipa_partitions.disk.size import MIB, mib_text
+from ipa_partitions.errors import MachineError, ProblemError
+from ipa_partitions.layout import model
+from ipa_partitions.resolved import Volume
+
+Homes = Mapping[str, Volume]
+
+# For mdadm(8), one extent, and more than 512 buckets of 512 KiB, which the
+# kernel wants: drivers/md/bcache/super.c, cache_alloc.
+_LEAST_BYTES = {
+    "raid": md.OVERHEAD_BYTES + MIB,
+    "pv": MIB + lvm.EXTENT_BYTES,
+    "bcache_backing": bcache.OVERHEAD_BYTES + MIB,
+    "bcache_cache": 257 * MIB,
+}
+
+# md(4), of kernels since 3.1.
+_MOST_BYTES_0_90 = 4 * 1024**2 * MIB
+
+
+def member_problems(
+    layout: model.Layout, found: Homes
+) -> Iterator[ProblemError]:
+    """Yield every member that cannot be one.
+
+    ``found`` are the volumes of all disks, by their paths.
+    """
+    yield from _too_small(layout, found)
+    yield from _not_for_mdadm(layout, found)
+
+
+def _too_small(layout: model.Layout, found: Homes) -> Iterator[ProblemError]:
+    """Yield every member that has no room for what it is a member of."""
+    for disk in layout.disks:
+        for volume in disk.volumes:
+            size_bytes = found[volume.at].size_bytes
+            needed = _LEAST_BYTES.get(volume.role, 0)
+            if size_bytes < needed:
+                yield MachineError(
+                    f"{volume.at}.size",
+                    f"a {volume.role} of {mib_text(size_bytes)} has no room"
+                    f" for anything, which takes {mib_text(needed)}",
+                )
+
+
+def _not_for_mdadm(
+    layout: model.Layout, found: Homes
+) -> Iterator[ProblemError]:
+    """Yield every member that mdadm(8) would take another size of, or none."""
+    for array in layout.arrays:
+        for member in layout.members("raid", array.id):
+            volume = found[member.at]
+            at, device = f"{array.at}.metadata", volume.home
+            # The size of level 0 cannot be given, and mdadm takes more than
+            # we do where the superblock is at the end.
+            is_cut = volume.size_bytes % MIB and array.metadata == "1.0"
+            if is_cut and array.level == 0:
+                yield MachineError(
+                    at, f"level 0 under 1.0 is of whole MiB, {device} is not"
+                )
+            is_old = array.metadata == "0.90"
+            if is_old and volume.size_bytes > _MOST_BYTES_0_90:
+                yield MachineError(
+                    at,
+                    f"0.90 takes members of {mib_text(_MOST_BYTES_0_90)},"
+                    f" {device} has {mib_text(volume.size_bytes)}",
+                )
+
+
+def too_small_to_encrypt(
+    volumes: Iterable[Volume],
+) -> Iterator[ProblemError]:
+    """Yield every volume that the header of its encryption fills."""
+    for volume in volumes:
+        if volume.inner_bytes <= 0:
+            yield MachineError(
+                f"{volume.at}.size",
+                f"encryption alone takes {mib_text(luks.HEADER_BYTES)}",
+            )
