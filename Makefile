@@ -21,13 +21,14 @@ export PBR_VERSION ?= 0.0.1.dev0
 endif
 
 .PHONY: help demo test lint docs test-all test-unit test-functional test-vm
-.PHONY: packages clean demo-clean
+.PHONY: test-conductor ramdisk packages clean demo-clean
 
 help:
 	@echo 'make demo             deploy two systems with a real agent, boot both'
 	@echo 'make test             lint, docs and tests; test-vm has the long ones'
 	@echo 'make lint, docs       one of these'
-	@echo 'make test-unit, test-functional, test-vm'
+	@echo 'make test-unit, test-conductor, test-functional, test-vm'
+	@echo 'make ramdisk          build a deploy ramdisk: .cache/ramdisk'
 	@echo 'make demo-clean       remove what demo and tests keep (.cache)'
 	@echo 'make clean            remove everything that was made'
 
@@ -36,7 +37,7 @@ demo: packages $(TOX)
 	@$(TOX_AS_ROOT) -e demo
 
 # The tests come last, so that their summary is what one sees.
-test: packages lint docs
+test: packages lint docs test-conductor
 	@$(MAKE) --no-print-directory test-all
 
 # tests/vm is an hour of emulation where nothing is quicker: `make test-vm`.
@@ -47,6 +48,9 @@ test-all: packages $(TOX)
 
 test-unit: $(TOX)
 	$(TOX) run -qq -e unit
+
+test-conductor: $(TOX)
+	$(TOX) run -qq -e conductor
 
 test-functional test-vm: test-%: packages $(TOX)
 	$(TOX_AS_ROOT) -e py3 -- tests/$*
@@ -61,6 +65,11 @@ $(TOX): | packages
 
 packages:
 	@tools/install-packages
+
+RAMDISK ?= .cache/ramdisk
+
+ramdisk: packages
+	@$(SUDO) tools/make-ramdisk $(RAMDISK)
 
 demo-clean:
 	$(SUDO) rm -rf .cache

@@ -27,11 +27,17 @@ from typing import Any, NoReturn
 # ironic_python_agent.hardware reads options that only this one registers.
 import ironic_python_agent.config  # noqa: F401
 from ironic_python_agent import errors, hardware
+from oslo_utils import strutils
 
-from ipa_partitions.deploy import Request, verify
-from ipa_partitions.errors import DifferencesError
+from ipa_partitions.deploy import Request, switch_boot, verify
+from ipa_partitions.errors import (
+    DifferencesError,
+    LayoutError,
+    LayoutErrors,
+)
 from ipa_partitions.extensions.command import (
     os_install_device,
+    plain,
     remember,
     run_deployment,
     servers,
@@ -69,6 +75,23 @@ ARGUMENTS = {
     },
 }
 
+SWITCH_ARGUMENTS = {
+    "image": {
+        "description": (
+            "What is to boot: the name or UUID of an image, or its grub_id"
+            " in boot-info."
+        ),
+        "required": True,
+    },
+    "once": {
+        "description": (
+            "True to boot it the next time only. False, the default, makes"
+            " it what boots from now on."
+        ),
+        "required": False,
+    },
+}
+
 
 class PartitionsHardwareManager(hardware.HardwareManager):  # type: ignore[misc]
     """Lays out disks for nodes whose steps ask for it, and else nothing."""
@@ -88,6 +111,7 @@ class PartitionsHardwareManager(hardware.HardwareManager):  # type: ignore[misc]
             step("deploy_partitions"),
             step("apply_partitions"),
             step("verify_partitions"),
+            step("switch_boot", SWITCH_ARGUMENTS),
         ]
 
     def get_clean_steps(
@@ -97,6 +121,7 @@ class PartitionsHardwareManager(hardware.HardwareManager):  # type: ignore[misc]
         return [
             step("apply_partitions", abortable=False),
             step("verify_partitions", abortable=True),
+            step("switch_boot", SWITCH_ARGUMENTS, abortable=False),
         ]
 
     def get_service_steps(
@@ -107,6 +132,7 @@ class PartitionsHardwareManager(hardware.HardwareManager):  # type: ignore[misc]
             step("deploy_partitions", abortable=False),
             step("apply_partitions", abortable=False),
             step("verify_partitions", abortable=True),
+            step("switch_boot", SWITCH_ARGUMENTS, abortable=False),
         ]
 
     def deploy_partitions(
@@ -150,6 +176,21 @@ class PartitionsHardwareManager(hardware.HardwareManager):  # type: ignore[misc]
                 raise DifferencesError(found)
         return {"matches": True, "differences": []}
 
+    def switch_boot(
+        self,
+        node: Mapping[str, Any],
+        ports: object,
+        image: str | int,
+        once: object = False,
+    ) -> dict[str, Any]:
+        """Make ``image`` what boots, by default or ``once``.
+
+        Returns boot-info as it is afterwards.
+        """
+        with translated():
+            info = switch_boot(switch_image(image), switch_once(once))
+        return dict(plain(info.to_json()))
+
     def collect_system_logs(
         self, io_dict: Mapping[str, Any], file_list: list[str]
     ) -> None:
@@ -166,14 +207,42 @@ class PartitionsHardwareManager(hardware.HardwareManager):  # type: ignore[misc]
         raise errors.IncompatibleHardwareMethodError
 
 
-def step(name: str, **further: object) -> dict[str, Any]:
+def switch_image(image: object) -> str | int:
+    """Return ``image``; raises LayoutErrors for what can be none."""
+    if isinstance(image, bool) or not isinstance(image, str | int):
+        raise LayoutErrors(
+            [LayoutError("image", "is not a name, a UUID or a grub_id")]
+        )
+    return image
+
+
+def switch_once(once: object) -> bool:
+    """Return ``once``, in words if need be: a command line has no booleans.
+
+    Raises LayoutErrors for what is neither true nor false.
+    """
+    try:
+        return once is not None and strutils.bool_from_string(
+            once, strict=True
+        )
+    except ValueError as error:
+        raise LayoutErrors(
+            [LayoutError("once", f"{once!r} is not true or false")]
+        ) from error
+
+
+def step(
+    name: str,
+    arguments: Mapping[str, Any] = ARGUMENTS,
+    **further: object,
+) -> dict[str, Any]:
     """Return the step of that name; it never runs unless asked for."""
     return {
         "step": name,
         "priority": 0,
         "interface": "deploy",
         "reboot_requested": False,
-        "argsinfo": ARGUMENTS,
+        "argsinfo": arguments,
         **further,
     }
 

@@ -36,6 +36,7 @@ from ipa_partitions.errors import (
     MachineError,
     PartitionsError,
 )
+from ipa_partitions.extensions.heartbeat import reported
 from ipa_partitions.images.access import Access, basic
 from ipa_partitions.locate import Servers
 from ipa_partitions.progress import Listener, Progress
@@ -132,18 +133,22 @@ def _progress_shown() -> Iterator[Listener]:
     """Yield a listener that fills in the result of this thread's command.
 
     While one command runs the agent refuses every other POST, so this is
-    the only place where anybody can see how far it is.
+    the only place where anybody can ask it how far it is. Ironic is told.
     """
     command = _running_command()
     lines = Lines(partial(LOG.info, "%s"))
-
-    def show(progress: Progress) -> None:
-        if progress.bytes:  # that it has begun is logged already
-            lines(progress)
-        _set_result(command, {"progress": asdict(progress)})
+    standby = _extension("standby")
 
     try:
-        yield show
+        with reported(command and standby.agent) as tell_ironic:
+
+            def show(progress: Progress) -> None:
+                if progress.bytes:  # that it has begun is logged already
+                    lines(progress)
+                _set_result(command, {"progress": asdict(progress)})
+                tell_ironic(progress)
+
+            yield show
     except BaseException:
         _set_result(command, None)
         raise

@@ -71,26 +71,37 @@ def find(
     return Found(document, configdrive, place)
 
 
+def given(
+    node: Mapping[str, Any],
+    image_info: object = None,
+    layout: str | None = None,
+) -> Found | None:
+    """Return the document as far as it is known without the ramdisk.
+
+    None if only the ramdisk can have it. Raises LayoutErrors for arguments
+    that contradict each other.
+    """
+    instance = _mapping(node.get("instance_info"))
+    found = _of_step_or_node(node, image_info, layout)
+    if found is None:
+        return None
+    document, place = found
+    if isinstance(document, Mapping) and "partitions" in document:
+        document = _with_images(document, instance)
+    return Found(document, None, place)
+
+
 def _first(
     node: Mapping[str, Any],
     image_info: object,
     layout: str | None,
     ramdisk: Path,
 ) -> tuple[object, str]:
-    extra = _mapping(node.get("extra"))
-    if image_info is not None and layout is not None:
-        raise _error("the step has both image_info and layout: give one")
-    if image_info is not None:
-        return image_info, "the step's image_info"
+    found = _of_step_or_node(node, image_info, layout)
+    if found is not None:
+        return found
     if layout is not None:
-        return _named(layout, extra, ramdisk)
-    for key, holder in (
-        ("image_info", "instance_info"),
-        ("default_image_info", "extra"),
-    ):
-        document = _mapping(node.get(holder)).get(key)
-        if document is not None:
-            return document, f"the node's {holder}[{key!r}]"
+        return _named(layout, _mapping(node.get("extra")), ramdisk)
     default = ramdisk / "default.json"
     if default.exists():
         return read_document(str(default)), f"{default} of the ramdisk"
@@ -101,17 +112,38 @@ def _first(
     )
 
 
+def _of_step_or_node(
+    node: Mapping[str, Any], image_info: object, layout: str | None
+) -> tuple[object, str] | None:
+    extra = _mapping(node.get("extra"))
+    if image_info is not None and layout is not None:
+        raise _error("the step has both image_info and layout: give one")
+    if image_info is not None:
+        return image_info, "the step's image_info"
+    if layout is not None:
+        layouts = _mapping(extra.get("layouts"))
+        if not isinstance(layout, str) or layout not in layouts:
+            return None
+        return layouts[layout], f"the node's extra['layouts'][{layout!r}]"
+    for key, holder in (
+        ("image_info", "instance_info"),
+        ("default_image_info", "extra"),
+    ):
+        document = _mapping(node.get(holder)).get(key)
+        if document is not None:
+            return document, f"the node's {holder}[{key!r}]"
+    return None
+
+
 def _named(
     name: str, extra: Mapping[str, Any], ramdisk: Path
 ) -> tuple[object, str]:
-    """Return the layout ``name``, the node's own before the ramdisk's."""
+    """Return the layout ``name`` of the ramdisk."""
     try:
         parse_name(name)
     except (TypeError, ValueError) as error:
         raise _error(f"layout {name!r} is not a name") from error
     layouts = _mapping(extra.get("layouts"))
-    if name in layouts:
-        return layouts[name], f"the node's extra['layouts'][{name!r}]"
     path = ramdisk / "layouts" / f"{name}.json"
     if not path.exists():
         known = sorted(

@@ -89,7 +89,8 @@ def check(value) -> None:
     if isinstance(value, list):
         for step in value:
             assert step["step"] in STEPS
-            assert step["args"].keys() <= hardware.ARGUMENTS.keys()
+            known = hardware.ARGUMENTS | hardware.SWITCH_ARGUMENTS
+            assert step["args"].keys() <= known.keys()
             check_document(step["args"])
     elif value.keys() & {"partitions", "urls"}:
         layout.parse(value)

@@ -20,6 +20,7 @@ from ironic_python_agent import config, errors
 from ironic_python_agent import hardware as agent_hardware
 
 from ipa_partitions import deploy, hardware
+from ipa_partitions.boot_info import BootInfo
 from ipa_partitions.errors import ActionError
 from ipa_partitions.extensions.command import servers
 from ipa_partitions.images.access import Access
@@ -35,7 +36,7 @@ OURS = {
     "evaluate_hardware_support", "initialize", "get_version",
     "get_deploy_steps", "get_clean_steps", "get_service_steps",
     "deploy_partitions", "apply_partitions", "verify_partitions",
-    "collect_system_logs",
+    "switch_boot", "collect_system_logs",
 }  # fmt: skip
 INHERITED = sorted(
     name
@@ -69,10 +70,10 @@ def test_only_steps_and_hooks_of_the_agent_are_public():
 
 @pytest.mark.parametrize(("kind", "names"), [
     ("deploy",  ["deploy_partitions", "apply_partitions",
-                 "verify_partitions"]),
-    ("clean",   ["apply_partitions", "verify_partitions"]),
+                 "verify_partitions", "switch_boot"]),
+    ("clean",   ["apply_partitions", "verify_partitions", "switch_boot"]),
     ("service", ["deploy_partitions", "apply_partitions",
-                 "verify_partitions"]),
+                 "verify_partitions", "switch_boot"]),
 ])  # fmt: skip
 def test_steps_run_only_when_asked_for(kind, names):
     steps = getattr(MANAGER, f"get_{kind}_steps")(NODE, [])
@@ -85,7 +86,8 @@ def test_steps_run_only_when_asked_for(kind, names):
         assert list(arguments.parameters) == [
             "node", "ports", *step["argsinfo"],
         ]  # fmt: skip
-        assert not any(a["required"] for a in step["argsinfo"].values())
+        required = {k for k, v in step["argsinfo"].items() if v["required"]}
+        assert required == ({"image"} & {*step["argsinfo"]})
 
 
 @pytest.fixture
@@ -131,6 +133,38 @@ def test_a_failed_step_says_all(monkeypatch, requests):
     monkeypatch.setattr(deploy, "deploy", fail)
     with pytest.raises(errors.RESTError, match="/dev/vda is half-written"):
         MANAGER.deploy_partitions(NODE, [], image_info=document())
+
+
+INFO = BootInfo((), 0, None)
+
+
+@pytest.mark.parametrize(("args", "asked"), [
+    ({"image": "debian"},                   ("debian", False)),
+    ({"image": 1, "once": True},            (1, True)),
+    ({"image": "1", "once": "true"},        ("1", True)),
+    ({"image": "debian", "once": "no"},     ("debian", False)),
+    ({"image": "debian", "once": None},     ("debian", False)),
+])  # fmt: skip
+def test_switch_boot_asks_the_core(monkeypatch, args, asked):
+    heard = []
+
+    def switch(*given):
+        heard.append(given)
+        return INFO
+
+    monkeypatch.setattr(hardware, "switch_boot", switch)
+    assert MANAGER.switch_boot(NODE, [], **args) == INFO.to_json()
+    assert heard == [asked]
+
+
+@pytest.mark.parametrize(("args", "told"), [
+    ({"image": True},                   "not a name, a UUID or a grub_id"),
+    ({"image": None},                   "not a name, a UUID or a grub_id"),
+    ({"image": "a", "once": "perhaps"}, "'perhaps' is not true or false"),
+])  # fmt: skip
+def test_switch_boot_refuses_what_it_cannot_mean(args, told):
+    with pytest.raises(errors.InvalidCommandParamsError, match=told):
+        MANAGER.switch_boot(NODE, [], **args)
 
 
 @pytest.mark.parametrize("there", [True, False])

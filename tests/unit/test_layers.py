@@ -39,13 +39,14 @@ ROWS = (
     ("actions",),
     ("deploy",),
     ("show", "arguments"),
-    ("extensions", "hardware", "cli"),
+    ("extensions", "hardware", "cli", "conductor"),
 )
 LEVELS = {name: level for level, row in enumerate(ROWS) for name in row}
 
 # What only these may import, the packages of them included.
 OWNERS = {
     "stevedore": {"registry"},
+    "ironic": {"conductor"},
     "ironic_python_agent": {"extensions", "hardware", "disk.match"},
     "subprocess": {"run", "images.pipe"},
     "oslo_concurrency": {"run"},
@@ -112,6 +113,22 @@ def test_nothing_is_started_but_by_run(module):
         and node.value.id == "os"
     }
     assert not calls & FORBIDDEN_CALLS
+
+
+# It runs where no disk is, in a service that has much else to do.
+CONDUCTOR_USES = {"errors", "boot_info", "layout", "conductor"}
+
+
+@pytest.mark.parametrize(
+    "module", [name for name in ALL if within(name, {"conductor"})]
+)
+def test_the_conductor_loads_nothing_that_acts(module):
+    used = {
+        name.split(".")[1]
+        for name in imported(ALL[module])
+        if name.startswith(f"{NAME}.")
+    }
+    assert used <= CONDUCTOR_USES
 
 
 def test_device_hints_are_loaded_only_when_asked_for():

@@ -1,0 +1,133 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""The deploy interface ``partitions``.
+
+``custom-agent``, with ``deploy_partitions`` as a step of its own that runs
+unless it is told not to; with the documents checked before the node is
+powered on; and with the results kept.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ironic.conductor import task_manager
+from ironic.drivers import base
+from ironic.drivers.modules import agent, agent_base
+
+from ipa_partitions.conductor import documents, follow_up, results
+
+# Behind the agent's own steps of RAID and BIOS (above), before the boot is
+# prepared (60).
+_PRIORITY = 80
+
+_ARGUMENTS = {
+    "image_info": {
+        "description": (
+            "The document: disks, volumes, images. By default the node's"
+            " instance_info['image_info'], else its"
+            " extra['default_image_info'], else the ramdisk's own."
+        ),
+        "required": False,
+    },
+    "layout": {
+        "description": (
+            "The name of a document that the node has in extra['layouts'],"
+            " or the ramdisk in /etc/ipa-partitions/layouts."
+        ),
+        "required": False,
+    },
+    "configdrive": {
+        "description": (
+            "The config drive, as Ironic sends it; by default the node's"
+            " instance_info['configdrive']."
+        ),
+        "required": False,
+    },
+}
+
+
+class PartitionsDeploy(agent.CustomAgentDeploy):  # type: ignore[misc]
+    """Has the agent lay out disks and deploy systems onto them."""
+
+    def validate(self, task: Any) -> None:
+        """Raise InvalidParameterValue with every problem of the document.
+
+        It is that of the node; the documents of steps are looked at when
+        the steps are known, in ``deploy``.
+        """
+        super().validate(task)
+        documents.refuse_bad_document(task.node)
+        follow_up.refuse_bad_target(task.node)
+
+    @base.deploy_step(priority=100)  # type: ignore[untyped-decorator]
+    @task_manager.require_exclusive_lock  # type: ignore[untyped-decorator]
+    def deploy(self, task: Any) -> Any:
+        """Power the node on, if no step has a bad document."""
+        info = task.node.driver_internal_info
+        documents.refuse_bad_steps(task.node, info.get("deploy_steps") or ())
+        results.forget(task.node)
+        task.node.save()
+        return super().deploy(task)
+
+    @base.deploy_step(priority=_PRIORITY, argsinfo=_ARGUMENTS)  # type: ignore[untyped-decorator]
+    @task_manager.require_exclusive_lock  # type: ignore[untyped-decorator]
+    def deploy_partitions(
+        self,
+        task: Any,
+        image_info: object = None,
+        layout: str | None = None,
+        configdrive: object = None,
+    ) -> Any:
+        """Run the agent's step of that name, without being asked to."""
+        return agent_base.execute_step(task, task.node.deploy_step, "deploy")
+
+    @base.deploy_step(priority=60)  # type: ignore[untyped-decorator]
+    @task_manager.require_exclusive_lock  # type: ignore[untyped-decorator]
+    def prepare_instance_boot(self, task: Any) -> None:
+        """Have the node boot what was deployed, from where it is wanted."""
+        if follow_up.target(task.node) == follow_up.LOCAL:
+            super().prepare_instance_boot(task)
+            return
+        # Else what is left of the agent's ramdisk is booted once more.
+        task.driver.boot.clean_up_ramdisk(task)
+        try:
+            with follow_up.booting_the_root(task):
+                task.driver.boot.prepare_instance(task)
+        except Exception as error:
+            agent_base.log_and_raise_deployment_error(
+                task,
+                f"Failed to prepare instance for booting: {error}",
+                exc=error,
+            )
+
+    @task_manager.require_exclusive_lock  # type: ignore[untyped-decorator]
+    def prepare(self, task: Any) -> None:
+        """Prepare a deployment, or at a takeover the boot of an instance."""
+        if task.node.provision_state in follow_up.INSTANCE_STATES:
+            with follow_up.booting_the_root(task):
+                super().prepare(task)
+            return
+        super().prepare(task)
+
+    def tear_down_service(self, task: Any) -> None:
+        """Keep what service steps did; then boot the instance again."""
+        results.keep_service(task)
+        with follow_up.booting_the_root(task):
+            super().tear_down_service(task)
+
+    @task_manager.require_exclusive_lock  # type: ignore[untyped-decorator]
+    def tear_down(self, task: Any) -> Any:
+        """Power off, and forget what was deployed."""
+        results.forget(task.node)
+        return super().tear_down(task)

@@ -1,0 +1,139 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Boot a deployed system by the network or virtual media.
+
+Ironic's boot interfaces boot a kernel and a ramdisk of an instance for one
+deploy interface only, ``ramdisk``, which they know by its name. So while
+one of them prepares the boot, the node in this task answers with that name
+and has our command line; neither is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from ironic.common import states
+from ironic.common.exception import (
+    InvalidParameterValue,
+    MissingParameterValue,
+)
+
+from ipa_partitions.conductor.results import KERNEL_PARAMS, ROOT_UUID
+
+LOCAL: Final = "local"
+KEY: Final = "partitions_boot_target"
+
+# A node in one of these is prepared by a conductor that takes it over.
+INSTANCE_STATES = (states.ACTIVE, states.UNRESCUING, states.ADOPTING)
+
+# These would take the place of the kernel, or be handed over once more.
+_NOT_FOR_A_ROOT = ("boot_iso", "configdrive")
+
+# What each target needs of the boot interface's name.
+_TARGETS = {
+    "pxe": ("pxe",),
+    "ipxe": ("ipxe", "http-ipxe"),
+    "http": ("http", "redfish-https"),
+    "virtual-media": (
+        "redfish-virtual-media",
+        "idrac-redfish-virtual-media",
+        "ilo-virtual-media",
+        "ilo-uefi-https",
+        "irmc-virtual-media",
+    ),
+}
+
+
+def target(node: Any) -> str:
+    """Return what the deployed system is to be booted by."""
+    return node.instance_info.get(KEY) or LOCAL
+
+
+def refuse_bad_target(node: Any) -> None:
+    """Raise InvalidParameterValue if the node cannot be booted so."""
+    wanted = target(node)
+    if wanted == LOCAL:
+        return
+    at = f"instance_info[{KEY!r}]"
+    if wanted not in _TARGETS:
+        known = ", ".join((LOCAL, *_TARGETS))
+        raise InvalidParameterValue(f"{at} is {wanted!r}, not one of {known}")
+    interface = node.get_interface("boot")
+    if interface not in _TARGETS[wanted]:
+        raise InvalidParameterValue(
+            f"{at} is {wanted!r}, which the boot interface {interface} does"
+            f" not do; these do: {', '.join(_TARGETS[wanted])}"
+        )
+    missing = [
+        k for k in ("kernel", "ramdisk") if not node.instance_info.get(k)
+    ]
+    if missing:
+        raise MissingParameterValue(
+            f"{at} is {wanted!r}, but instance_info has no"
+            f" {' and no '.join(missing)} of the image"
+        )
+
+
+def command_line(node: Any) -> str:
+    """Return the kernel command line that finds the deployed root.
+
+    Raises InvalidParameterValue if the root is not known, or the line could
+    become more than one.
+    """
+    info = node.driver_internal_info
+    root_uuid = info.get(ROOT_UUID)
+    if not root_uuid:
+        raise InvalidParameterValue(
+            f"driver_internal_info[{ROOT_UUID!r}] is not set: no system has"
+            " been deployed that could be booted"
+        )
+    line = f"root=UUID={root_uuid} ro {info.get(KERNEL_PARAMS) or ''}".strip()
+    if not line.isprintable():
+        # A line break would be one in a boot loader's configuration.
+        raise InvalidParameterValue(
+            f"the kernel command line has control characters: {line!r}"
+        )
+    return line
+
+
+@contextmanager
+def booting_the_root(task: Any) -> Iterator[None]:
+    """Make the boot interface boot the instance's kernel and ramdisk.
+
+    To be entered around ``boot.prepare_instance``. With a local target it
+    does nothing.
+    """
+    node = task.node
+    if target(node) == LOCAL:
+        yield
+        return
+    line = command_line(node)
+    before = node.instance_info
+    own_interface = node.get_interface
+    # The first is read while a node is deployed, the second afterwards.
+    node.instance_info = {
+        **{k: v for k, v in before.items() if k not in _NOT_FOR_A_ROOT},
+        "ramdisk_kernel_arguments": line,
+        "kernel_append_params": line,
+    }
+    node.get_interface = lambda kind: (
+        "ramdisk" if kind == "deploy" else own_interface(kind)
+    )
+    try:
+        yield
+    finally:
+        del node.get_interface
+        node.instance_info = before
+        node.save()
