@@ -274,5 +274,5 @@ def request_of(
         found.image_info,
         found.configdrive,
         os_install=os_install_device,
-        servers=servers(),
+        servers=servers(node),
     )

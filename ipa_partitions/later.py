@@ -35,8 +35,6 @@ def _unsupported(
     yield from _unsupported_boot(layout, machine)
     for image in layout.images:
         yield from _unsupported_image(layout, image)
-    if isinstance(layout.configdrive, dict):
-        yield "$.configdrive", "a config drive to be rendered here"
 
 
 def _unsupported_boot(

@@ -20,6 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ipa_partitions.images.access import ANYBODY, Access
+from ipa_partitions.images.configdrive import ConfigDrive
 from ipa_partitions.layout.model import Image, Layout
 
 
@@ -27,16 +28,33 @@ from ipa_partitions.layout.model import Image, Layout
 class Servers:
     """What the doors know of the servers of images.
 
-    ``access`` is how they are spoken to where the document does not say.
+    ``access`` is how they are spoken to where the document does not say,
+    ``node_uuid`` which node this is.
     """
 
     access: Access = ANYBODY
+    node_uuid: str | None = None
 
 
 def located(layout: Layout, servers: Servers) -> Layout:
     """Return ``layout`` with its images as their servers have them."""
     images = tuple(_located(image, servers) for image in layout.images)
-    return replace(layout, images=images)
+    return replace(
+        layout,
+        images=images,
+        configdrive=_with_instance(layout, servers),
+    )
+
+
+def _with_instance(layout: Layout, servers: Servers) -> ConfigDrive | None:
+    if layout.configdrive is None:
+        return None
+    return replace(
+        layout.configdrive,
+        instance_uuid=servers.node_uuid or layout.node_uuid,
+        # The password of the images' server is not this one's.
+        access=replace(servers.access, authorization=None),
+    )
 
 
 def _located(image: Image, servers: Servers) -> Image:

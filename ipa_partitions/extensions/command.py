@@ -73,8 +73,9 @@ def os_install_device() -> str:
         raise MachineError("$", str(error)) from error
 
 
-def servers() -> Servers:
-    """Return what the agent's configuration says of servers of images."""
+def servers(node: Mapping[str, Any] | None = None) -> Servers:
+    """Return what the agent knows of servers of images, for ``node``."""
+    node = node or hardware.get_cached_node() or {}
     conf = config.CONF
     authorization = None
     if conf.image_server_auth_strategy == "http_basic":
@@ -87,7 +88,8 @@ def servers() -> Servers:
             authorization,
             ca_file=conf.cafile or None,
             client=client if all(client) else None,
-        )
+        ),
+        node.get("uuid"),
     )
 
 

@@ -134,7 +134,7 @@ class PartitionsExtension(base.BaseAgentExtension):  # type: ignore[misc]
                 core.Request(
                     image_info,
                     os_install=os_install_device,
-                    servers=servers(),
+                    servers=servers(node),
                 )
             )
             return plain({"plan": actions_json(plan), "text": plan_text(plan)})
@@ -155,7 +155,7 @@ class PartitionsExtension(base.BaseAgentExtension):  # type: ignore[misc]
                 image_info,
                 configdrive,
                 os_install=os_install_device,
-                servers=servers(),
+                servers=servers(node),
             )
         )
 

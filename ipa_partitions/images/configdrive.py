@@ -10,40 +10,124 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""Read a config drive as Ironic sends it; no byte of it is ever logged."""
+"""Read, or render, a config drive; no byte of it is ever logged."""
 
 from __future__ import annotations
 
 import base64
 import binascii
+import json
+import uuid
 import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 from ipa_partitions.disk.size import mib_text
 from ipa_partitions.errors import ImageError
-from ipa_partitions.urls import public_url
+from ipa_partitions.images import iso9660, sources
+from ipa_partitions.images.access import ANYBODY, Access
 
 _GZIP_MAGIC = b"\x1f\x8b"
-_TIMEOUT_S = 60
-_CHUNK_BYTES = 1024**2
+
+# Some readers want a date, and all of them look for one or the other:
+# OpenStack's own library for bare metal makes these.
+_VERSIONS = ("2012-08-10", "latest")
+# What is rendered under which names. ``vendor_data2.json`` is what Ironic
+# makes of it, ``vendor_data.json`` what older readers look for.
+_FILES = {
+    "meta_data": ("meta_data.json",),
+    "user_data": ("user_data",),
+    "network_data": ("network_data.json",),
+    "vendor_data": ("vendor_data.json", "vendor_data2.json"),
+}
 
 
-def read_configdrive(configdrive: str, limit_bytes: int) -> bytes:
+@dataclass(frozen=True)
+class ConfigDrive:
+    """What a config drive is made of, and where it goes.
+
+    ``content`` is a string as Ironic sends it, or the object that is to be
+    rendered; then ``instance_uuid`` is its ``uuid`` unless it has one.
+    """
+
+    content: str | Mapping[str, Any] = field(repr=False)
+    into: Literal["partition", "image"] = "partition"
+    instance_uuid: str | None = None
+    access: Access = ANYBODY
+
+    def image(self, limit_bytes: int) -> bytes | None:
+        """Return the filesystem it came as, None if it is to be rendered.
+
+        It is at most ``limit_bytes``. Raises ImageError.
+        """
+        if isinstance(self.content, str):
+            return read_configdrive(self.content, limit_bytes, self.access)
+        return None
+
+    def files(self, limit_bytes: int) -> Mapping[str, bytes]:
+        """Return its files by their paths; raises ImageError."""
+        if not isinstance(self.content, str):
+            return render(self.content, self.instance_uuid)
+        image = read_configdrive(self.content, limit_bytes, self.access)
+        if not iso9660.is_iso9660(image):
+            raise ImageError(
+                "the config drive is no ISO 9660 filesystem, which alone can"
+                " be unpacked"
+            )
+        try:
+            return iso9660.read_files(image)
+        except ImageError as error:
+            raise ImageError(f"the config drive: {error}") from None
+
+
+def render(
+    parts: Mapping[str, Any], instance_uuid: str | None = None
+) -> Mapping[str, bytes]:
+    """Return the files of OpenStack's config drive that ``parts`` become."""
+    meta_data = dict(parts.get("meta_data") or {})
+    if "uuid" not in meta_data:
+        # cloud-init takes none without. The same content is the same one.
+        text = json.dumps(parts, sort_keys=True)
+        named = uuid.uuid5(uuid.NAMESPACE_OID, text)
+        meta_data["uuid"] = instance_uuid or str(named)
+    return {
+        f"openstack/{version}/{name}": _bytes_of(content)
+        for version in _VERSIONS
+        for key, content in {**parts, "meta_data": meta_data}.items()
+        if content
+        for name in _FILES[key]
+    }
+
+
+def _bytes_of(content: object) -> bytes:
+    if isinstance(content, str):
+        return content.encode()
+    return json.dumps(content).encode()
+
+
+def read_configdrive(
+    configdrive: str, limit_bytes: int, access: Access = ANYBODY
+) -> bytes:
     """Return the bytes of the config drive, at most ``limit_bytes``.
 
     ``configdrive`` is an http(s) URL, an absolute path, or base64 of a
     gzipped ISO; what a URL or path leads to may be base64 of one, gzipped,
     or neither. Raises ImageError.
     """
+    where = "the config drive"
     if configdrive.startswith(("http://", "https://")):
-        where = f"the config drive {public_url(configdrive)}"
-        packed = _download(configdrive, where, limit_bytes)
+        try:
+            # Base64 is a third longer than what it stands for.
+            packed = sources.read(configdrive, 2 * limit_bytes, access)
+        except ImageError as error:
+            raise ImageError(f"{where} {error}") from None
     elif configdrive.startswith(("/", "file:///")):
         path = Path(configdrive.removeprefix("file://"))
-        where = f"the config drive {path}"
+        where += f" {path}"
         packed = _read(path, where, limit_bytes)
     else:
-        where = "the config drive"
         packed = configdrive.encode()
         if not (_decoded(packed) or b"").startswith(_GZIP_MAGIC):
             raise ImageError(f"{where} is not base64 of something gzipped")
@@ -62,26 +146,6 @@ def _decoded(packed: bytes) -> bytes | None:
         return base64.b64decode(b"".join(packed.split()), validate=True)
     except binascii.Error:
         return None
-
-
-def _download(url: str, where: str, limit_bytes: int) -> bytes:
-    import requests  # slow to load, and most config drives come without
-
-    content = bytearray()
-    try:
-        with requests.get(url, stream=True, timeout=_TIMEOUT_S) as response:
-            response.raise_for_status()
-            for chunk in response.iter_content(_CHUNK_BYTES):
-                content += chunk
-                # Base64 is a third longer than what it stands for.
-                if len(content) > 2 * limit_bytes:
-                    break
-    except requests.RequestException as error:
-        # The text of the error may hold the URL with its query.
-        raise ImageError(
-            f"{where} cannot be fetched: {type(error).__name__}"
-        ) from None
-    return bytes(content)
 
 
 def _read(path: Path, where: str, limit_bytes: int) -> bytes:

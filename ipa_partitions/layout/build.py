@@ -14,7 +14,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from ipa_partitions.disk.size import Size
+from ipa_partitions.images.configdrive import ConfigDrive
 from ipa_partitions.layout import document as doc
 from ipa_partitions.layout import model, objects, partitions
 from ipa_partitions.layout.images import build_image
@@ -83,9 +87,23 @@ def build(document: doc.Document) -> model.Layout:
         rsync_flags=parse_words(document.image_deploy_flags.rsync_flags),
         kernel_params=document.deploy_data.kernel_params,
         boot=model.Boot(**document.boot.model_dump()),
-        configdrive=document.configdrive,
+        configdrive=build_configdrive(document.configdrive),
         catalog_url=document.catalog_url,
     )
+
+
+def build_configdrive(
+    given: str | Mapping[str, Any] | None,
+) -> ConfigDrive | None:
+    """Return the config drive; None for none, or only a place for one."""
+    if given is None:
+        return None
+    if isinstance(given, str):
+        return ConfigDrive(given)
+    parts = dict(given)
+    into = parts.pop("into", "partition")
+    content = parts.pop("content", parts)
+    return ConfigDrive(content, into) if content else None
 
 
 def service_volume(at: str, role: str) -> model.Volume:

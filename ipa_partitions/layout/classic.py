@@ -31,6 +31,7 @@ from ipa_partitions.disk.size import REMAINING, Size
 from ipa_partitions.images.access import Access, basic
 from ipa_partitions.layout import document as doc
 from ipa_partitions.layout import model, objects
+from ipa_partitions.layout.build import build_configdrive
 from ipa_partitions.layout.images import build_checksum, build_image
 from ipa_partitions.layout.values import TYPE_GUIDS, parse_words
 
@@ -101,6 +102,7 @@ class Classic(BaseModel):
     image_request_authorization: Authorization = None
     proxies: dict[str, str] = Field(default_factory=dict, repr=False)
     no_proxy: str | None = None
+    node_uuid: str | None = None
 
     @model_validator(mode="after")
     def _has_root(self) -> Self:
@@ -172,8 +174,9 @@ def build_classic(classic: Classic) -> model.Layout:
         rsync_flags=parse_words(doc.DeployFlags().rsync_flags),
         kernel_params="",
         boot=model.Boot(**boot.model_dump()),
-        configdrive=classic.configdrive,
+        configdrive=build_configdrive(classic.configdrive),
         catalog_url=None,
+        node_uuid=classic.node_uuid,
     )
 
 
@@ -224,7 +227,8 @@ def _volumes(classic: Classic, image: str) -> Iterator[model.Volume]:
             classic, image, "swap1", Size.mib(classic.swap_mb),
             mount="swap", file_system="swap",
         )  # fmt: skip
-    if classic.configdrive:
+    drive = build_configdrive(classic.configdrive)
+    if drive and drive.into == "partition":
         yield _volume(
             classic, image, model.CONFIG_DRIVE, model.CONFIG_DRIVE_SIZE
         )

@@ -173,7 +173,8 @@ class Document(Object):
     configdrive: ConfigDrive = Field(default=None, repr=False)
     """The config drive: a URL, a path, base64 of a gzipped ISO, or an
     object with ``meta_data``, ``user_data``, ``network_data`` and
-    ``vendor_data``.
+    ``vendor_data``. An object may say ``"into": "image"``, and have one of
+    the strings as ``content``.
     """
     catalog_url: str | None = None
     """The image catalog that ``catalog:`` URLs are looked up in."""

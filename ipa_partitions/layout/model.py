@@ -21,10 +21,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from ipa_partitions.disk.size import Size
 from ipa_partitions.images.access import ANYBODY, Access
+from ipa_partitions.images.configdrive import ConfigDrive
 
 CONFIG_DRIVE = "config-2"
 # Ironic makes it as large at the most: ironic_python_agent.partition_utils.
@@ -256,8 +257,9 @@ class Layout:
     rsync_flags: tuple[str, ...]
     kernel_params: str
     boot: Boot
-    configdrive: str | Mapping[str, Any] | None = field(repr=False)
+    configdrive: ConfigDrive | None
     catalog_url: str | None
+    node_uuid: str | None = None
     warnings: tuple[str, ...] = ()
 
     def members(self, role: str, owner: str) -> tuple[Volume, ...]:

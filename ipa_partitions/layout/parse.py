@@ -53,14 +53,15 @@ _VALUE_LENGTH = 60
 def parse(image_info: object, configdrive: object = None) -> model.Layout:
     """Return the layout that ``image_info``, parsed JSON, asks for.
 
-    ``configdrive`` given beside the document goes before the one in it.
+    ``configdrive`` given beside the document goes before the one in it,
+    which can still say where it goes.
     Raises LayoutErrors with every problem.
     """
     if not isinstance(image_info, Mapping):
         raise LayoutErrors([LayoutError("$", "is not a JSON object")])
     data = dict(image_info)
     if configdrive is not None:
-        data["configdrive"] = configdrive
+        data["configdrive"] = _placed(configdrive, data.get("configdrive"))
     try:
         text = json.dumps(data)
     except (TypeError, ValueError, RecursionError) as error:
@@ -70,6 +71,15 @@ def parse(image_info: object, configdrive: object = None) -> model.Layout:
     if _LAYOUT_KEYS & data.keys():
         return _parse_layout(json.loads(text))
     return _parse_classic(json.loads(text))
+
+
+def _placed(configdrive: object, own: object) -> object:
+    """Return the config drive, where the document's ``own`` says to."""
+    if not isinstance(own, Mapping) or "into" not in own:
+        return configdrive
+    if isinstance(configdrive, Mapping):
+        return {"into": own["into"], **configdrive}
+    return {"into": own["into"], "content": configdrive}
 
 
 def _parse_layout(data: dict[str, Any]) -> model.Layout:

@@ -64,9 +64,7 @@ def find(
     document, place = _first(node, image_info, layout, ramdisk)
     if isinstance(document, Mapping) and "partitions" in document:
         document = _with_images(document, instance)
-    if configdrive is None and not (
-        isinstance(document, Mapping) and document.get("configdrive")
-    ):
+    if configdrive is None and not _has_configdrive(document):
         configdrive = instance.get("configdrive")
     return Found(document, configdrive, place)
 
@@ -89,6 +87,12 @@ def given(
     if isinstance(document, Mapping) and "partitions" in document:
         document = _with_images(document, instance)
     return Found(document, None, place)
+
+
+def _has_configdrive(document: object) -> bool:
+    """Tell whether it has one, and not only a place for one."""
+    own = document.get("configdrive") if isinstance(document, Mapping) else 0
+    return bool(own) and own != {"into": _mapping(own).get("into")}
 
 
 def _first(

@@ -226,9 +226,10 @@ def parse_secure_boot(value: object) -> str | bool:
     raise ValueError(f"{value!r} is not true, false or 'auto'")
 
 
-_CONFIGDRIVE_KEYS = {
-    "meta_data", "user_data", "network_data", "vendor_data", "into",
-}  # fmt: skip
+_CONFIGDRIVE_OBJECTS = ("meta_data", "network_data", "vendor_data")
+_WHOLE = {"into", "content"}
+_CONFIGDRIVE_PLACES = ("partition", "image")
+_CONFIGDRIVE_KEYS = {*_CONFIGDRIVE_OBJECTS, "user_data", "into", "content"}
 
 
 def parse_configdrive(value: object) -> str | dict[str, Any] | None:
@@ -240,7 +241,20 @@ def parse_configdrive(value: object) -> str | dict[str, Any] | None:
     unknown = sorted(set(value) - _CONFIGDRIVE_KEYS)
     if unknown:
         raise ValueError(f"unknown key {unknown[0]!r}")
-    return value
+    if value.get("into", "partition") not in _CONFIGDRIVE_PLACES:
+        raise ValueError("into is not 'partition' or 'image'")
+    content = value.get("content")
+    if content is not None and (
+        not isinstance(content, str) or not content or set(value) - _WHOLE
+    ):
+        raise ValueError("content is a string, and takes no data beside it")
+    for key in _CONFIGDRIVE_OBJECTS:
+        if not isinstance(value.get(key), dict | None):
+            raise ValueError(f"{key} is no object")
+    if not isinstance(value.get("user_data"), str | dict | list | None):
+        raise ValueError("user_data is neither a string nor JSON")
+    # Ironic's API has null for what was not given.
+    return {key: each for key, each in value.items() if each is not None}
 
 
 def parse_mkfs_options(value: tuple[str, ...]) -> tuple[str, ...]:

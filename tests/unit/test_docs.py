@@ -228,7 +228,6 @@ LATER = {
     "oci": of(image={"image_pull_url": "oci://host/one"}),
     "catalog": of(image={"image_pull_url": "catalog:debian/13"}),
     "whole-disk": CLASSIC | {"image_type": "whole-disk"},
-    "configdrive": of(configdrive={"meta_data": {}}),
 }  # fmt: skip
 
 

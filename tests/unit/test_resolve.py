@@ -264,9 +264,6 @@ def test_every_missing_disk_is_told_at_once():
      machine(1000), "$.images[0].disk_format"),
     (document(disk(volume(9, "/")), images=[image("a", "oci://h/x")]),
      machine(1000), "$.images[0].image_pull_url"),
-    (document(disk(volume(9, "/")), images=ONE,
-              configdrive={"meta_data": {}}),
-     machine(1000), "$.configdrive"),
 ])  # fmt: skip
 def test_what_a_later_version_brings_is_one_clear_error(described, on, at):
     with pytest.raises(MachineErrors) as raised:
