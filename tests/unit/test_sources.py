@@ -121,6 +121,7 @@ def test_a_whole_disk_image_goes_into_no_layout():
 
 
 OWN = WITHOUT_IMAGES | {"configdrive": "http://own"}
+PLACED = WITHOUT_IMAGES | {"configdrive": {"into": "image"}}
 
 
 @pytest.mark.parametrize(("document", "argument", "instance", "taken"), [
@@ -129,6 +130,7 @@ OWN = WITHOUT_IMAGES | {"configdrive": "http://own"}
     (WITHOUT_IMAGES, "arg", "node's", "arg"),
     (OWN,            None, "node's", None),      # the document has its own
     (OWN,            "arg", None,    "arg"),
+    (PLACED,         None, "node's", "node's"),  # it says only where
 ])  # fmt: skip
 def test_a_config_drive_comes_from_the_nearest_place(
     document, argument, instance, taken

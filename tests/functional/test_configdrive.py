@@ -1,0 +1,209 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Config drives: made, unpacked, and read back by other programs."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import random
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ipa_partitions import resolved
+from ipa_partitions.actions.configdrive import (
+    SEED,
+    InjectConfigDrive,
+    WriteConfigDrive,
+)
+from ipa_partitions.disk.mount import mounted
+from ipa_partitions.errors import ImageError
+from ipa_partitions.images import iso9660
+from ipa_partitions.images.configdrive import ConfigDrive, render
+from tests.functional.file_images import (
+    MIB,
+    LoopDisk,
+    action,
+    run,
+    volume,
+)
+
+PARTS = {
+    "meta_data": {"uuid": "n-n", "hostname": "höst"},
+    "user_data": "#cloud-config\n",
+    "network_data": {"links": []},
+    "vendor_data": {"cloud-init": "#!/bin/sh\n"},
+}
+FILES = {
+    "openstack/latest/meta_data.json": b'{"uuid": "n-n"}',
+    "openstack/latest/user_data": random.Random(3).randbytes(5000),
+    "openstack/2012-08-10/meta_data.json": b'{"uuid": "n-n"}',
+    "openstack/content/0000": b"",
+    "ec2/latest/meta-data.json": b"{}",
+}
+
+
+def make_iso(folder: Path, *options: str) -> bytes:
+    """Make an ISO 9660 of FILES, as Ironic's clients do."""
+    for path, content in FILES.items():
+        file = folder / "drive" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    (folder / "drive/link").unlink(missing_ok=True)
+    (folder / "drive/link").symlink_to("/etc/shadow")
+    run(
+        "xorrisofs", "-quiet", "-V", "config-2", *options,
+        "-o", str(folder / "drive.iso"), str(folder / "drive"),
+    )  # fmt: skip
+    return (folder / "drive.iso").read_bytes()
+
+
+def packed(image: bytes) -> str:
+    return base64.b64encode(gzip.compress(image)).decode()
+
+
+def read_vfat(device: str, folder: Path) -> dict[str, bytes]:
+    """Return the files of a vfat as mtools reads them."""
+    run("mcopy", "-i", device, "-s", "-n", "::/", f"{folder}/")
+    return {
+        str(file.relative_to(folder)): file.read_bytes()
+        for file in folder.rglob("*")
+        if file.is_file()
+    }
+
+
+def probed(device: str) -> dict[str, str]:
+    argv = ["blkid", "--probe", "--output", "export", device]
+    text = subprocess.run(argv, capture_output=True, text=True).stdout
+    return dict(line.split("=", 1) for line in text.splitlines())
+
+
+@pytest.mark.parametrize("options", [
+    ("-J", "-r"), ("-r",), ("-iso-level", "4"), ("-J",),
+])  # fmt: skip
+def test_an_iso_is_read_as_it_was_made(
+    tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    image = make_iso(tmp_path, *options)
+    assert iso9660.is_iso9660(image)
+    found = dict(iso9660.read_files(image))
+    found.pop("link", None)  # a file of nothing, where nobody says link
+    assert found == FILES
+
+
+def test_a_damaged_iso_is_an_error_or_some_files(tmp_path: Path) -> None:
+    image = make_iso(tmp_path, "-J", "-r")
+    chance = random.Random(1)
+    used = [at for at, byte in enumerate(image) if byte]
+    for _ in range(400):
+        damaged = bytearray(image)
+        for _ in range(4):
+            damaged[chance.choice(used)] = chance.randrange(256)
+        try:
+            found = iso9660.read_files(bytes(damaged))
+        except ImageError:
+            continue
+        assert sum(map(len, found.values())) <= len(image)
+        assert not any(
+            part in ("..", "") for name in found for part in name.split("/")
+        )
+
+
+@pytest.mark.parametrize("sector_bytes", [512, 4096])
+def test_an_object_becomes_a_vfat_labelled_config_2(
+    tmp_path: Path, loop_disk: LoopDisk, sector_bytes: int
+) -> None:
+    device = loop_disk(64, sector_bytes)
+    write = WriteConfigDrive(
+        device, 64 * MIB, sector_bytes, ConfigDrive(PARTS)
+    )
+    write.validate()
+    write.execute()
+    found = probed(device)
+    assert (found["LABEL"], found["TYPE"]) == ("config-2", "vfat")
+    (tmp_path / "out").mkdir()
+    files = read_vfat(device, tmp_path / "out")
+    assert files == render(PARTS)
+    meta_data = json.loads(files["openstack/latest/meta_data.json"])
+    assert meta_data == PARTS["meta_data"]
+    assert files["openstack/latest/user_data"] == b"#cloud-config\n"
+
+
+def test_an_iso_is_written_as_it_is_over_what_was_there(
+    tmp_path: Path, loop_disk: LoopDisk
+) -> None:
+    image = make_iso(tmp_path, "-J", "-r")
+    device = loop_disk(64)
+    Path(device).write_bytes(b"secret" * 10 * MIB)
+    WriteConfigDrive(
+        device, 64 * MIB, 512, ConfigDrive(packed(image))
+    ).execute()
+    assert Path(device).read_bytes() == image.ljust(64 * MIB, b"\0")
+    assert probed(device)["TYPE"] == "iso9660"
+    drive = ConfigDrive(PARTS)
+    WriteConfigDrive(device, 64 * MIB, 512, drive).execute()
+    assert probed(device)["TYPE"] == "vfat"
+
+
+def test_large_sectors_get_the_files_of_an_iso_as_a_vfat(
+    tmp_path: Path, loop_disk: LoopDisk
+) -> None:
+    image = make_iso(tmp_path, "-J", "-r")
+    device = loop_disk(64, 4096)
+    write = WriteConfigDrive(
+        device, 64 * MIB, 4096, ConfigDrive(packed(image))
+    )
+    write.validate()
+    write.execute()
+    (tmp_path / "out").mkdir()
+    assert read_vfat(device, tmp_path / "out") == FILES
+
+
+def test_a_fat_of_small_sectors_is_refused_before(
+    tmp_path: Path, loop_disk: LoopDisk
+) -> None:
+    file = tmp_path / "fat.img"
+    run("mkfs.vfat", "-C", str(file), "2048")
+    drive = ConfigDrive(str(file))
+    WriteConfigDrive("/dev/null", 64 * MIB, 512, drive).validate()
+    with pytest.raises(ImageError, match="no ISO 9660"):
+        WriteConfigDrive("/dev/null", 64 * MIB, 4096, drive).validate()
+
+
+@pytest.mark.parametrize("kind", ["object", "iso"])
+def test_the_files_go_into_a_system_for_root_alone(
+    tmp_path: Path, loop_disk: LoopDisk, kind: str
+) -> None:
+    drive = ConfigDrive(PARTS, "image")
+    if kind == "iso":
+        image = make_iso(tmp_path, "-J", "-r")
+        drive = ConfigDrive(packed(image), "image")
+    root, var = volume(loop_disk(64), "/"), volume(loop_disk(64), "/var")
+    for each in (root, var):
+        run("mkfs.ext4", "-q", each.device)
+    system = action("file:///x.tar", root, var).system
+    assert isinstance(system, resolved.System)
+    inject = InjectConfigDrive(system, 64 * MIB, drive)
+    inject.validate()
+    inject.execute()
+    with mounted(var.device) as there:
+        seed = there / SEED.removeprefix("/var/")
+        assert seed.stat().st_mode & 0o777 == 0o700
+        found = [file for file in seed.rglob("*") if file.is_file()]
+        assert {str(file.relative_to(seed)) for file in found} == set(
+            FILES if kind == "iso" else render(PARTS)
+        )
+        assert {file.stat().st_mode & 0o777 for file in found} == {0o600}
