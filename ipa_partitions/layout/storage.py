@@ -31,8 +31,9 @@ _OWNERS = {
 }
 
 _MIN_MEMBERS = {0: 2, 1: 2, 4: 3, 5: 3, 6: 4, 10: 2}
-# Its superblock has no room for more: md(4).
-_MAX_MEMBERS_0_90 = 28
+# Its superblock has no room for more: linux/raid/md_p.h, MD_SB_DISKS. md(4)
+# says 28.
+_MAX_MEMBERS_0_90 = 27
 # 32 bytes hold "any:" and the name: mdadm(8).
 _ARRAY_NAME_LENGTH = 27
 

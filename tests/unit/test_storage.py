@@ -113,6 +113,8 @@ LV = "$.partitions[2].volumes[0]"
      "$.partitions[2].spares: level 0 can use no spare"),
     ((*TWO_MEMBERS, raid(level=0, metadata="0.90")),
      "$.partitions[2].metadata: 0.90 has no room for the layout of level 0"),
+    ((disk("vda", *[member("md0")] * 28), raid(metadata="0.90")),
+     "$.partitions[1].metadata: 0.90 has room for 27 members"),
     ((*TWO_MEMBERS, raid(spares=1)),
      "$.partitions[2].level: level 1 with 1 spares takes 3 members, here"),
     ((*TWO_MEMBERS, raid(vg="vg0", mount="/x"), vg(lv("a", 1))),

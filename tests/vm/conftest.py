@@ -14,7 +14,35 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+
 from tests.vm.guest import disks
+from tests.vm.quick import QUICK
 from tests.vm.rig import pytest_configure, pytest_runtest_protocol
 
 __all__ = ["disks", "pytest_configure", "pytest_runtest_protocol"]
+
+HERE = Path(__file__).parent
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Mark what ``make test`` leaves out as long."""
+    listed = set()
+    for item in items:
+        if item.path.parent != HERE:
+            continue
+        name = item.nodeid.rpartition("/")[2]
+        if found := [each for each in QUICK if name.startswith(each)]:
+            listed.update(found)
+        else:
+            item.add_marker("long")
+    is_whole = not any("::" in arg for arg in config.args)
+    files = {item.path.name for item in items}
+    for each in QUICK:
+        if is_whole and each not in listed and each.split("::")[0] in files:
+            raise pytest.UsageError(f"no test begins with {each}")

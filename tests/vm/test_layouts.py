@@ -25,21 +25,21 @@ KEY = Path("/etc/ipa-partitions/data.key")
 
 
 @pytest.mark.parametrize(
-    ("name", "sector_bytes"),
+    ("sector_bytes", "name"),
     [
         pytest.param(
-            name,
             sector_bytes,
+            name,
             marks=pytest.mark.disks(
                 *layouts.DISKS[name].values(), sector_bytes=sector_bytes
             ),
         )
-        for name in layouts.IN_A_MACHINE
         for sector_bytes in (512, 4096)
+        for name in (*layouts.IN_A_MACHINE, "filesystems")
     ],
 )
 def test_a_layout_is_on_the_disks_as_planned(
-    name, sector_bytes, disks, tmp_path
+    sector_bytes, name, disks, tmp_path
 ):
     KEY.parent.mkdir(exist_ok=True)
     KEY.write_bytes(b"a key of the ramdisk")
