@@ -43,7 +43,7 @@ from ipa_partitions.errors import (
 )
 from ipa_partitions.layout.model import Layout
 from ipa_partitions.layout.values import parse_device_name
-from ipa_partitions.locate import Servers, located
+from ipa_partitions.locate import Servers, located, told
 from ipa_partitions.progress import Listener
 from ipa_partitions.resolve import resolve
 from ipa_partitions.resolved import ResolvedLayout
@@ -94,7 +94,8 @@ def make_plan(request: Request) -> plan.Plan:
     """Return what ``deploy`` would do. Nothing is written.
 
     Raises LayoutErrors for a bad document, MachineErrors if this machine
-    will not do, DifferencesError if its disks are not what is to be kept.
+    will not do, DifferencesError if its disks are not what is to be kept,
+    ImageError for an image that nobody knows.
     """
     resolved = _resolved(request)
     if resolved.layout.policy == "verify" and not request.imagined:
@@ -254,10 +255,12 @@ def _resolved(
     if request.firmware and parsed.boot.firmware == "auto":
         boot = replace(parsed.boot, firmware=request.firmware)
         parsed = replace(parsed, boot=boot)
-    parsed = located(parsed, request.servers)
+    parsed = told(parsed, request.servers)
     if not request.deploy_images:
         never = (replace(i, deploy="never") for i in parsed.images)
         parsed = replace(parsed, images=tuple(never))
+    if not policy and not request.imagined:
+        parsed = located(parsed)
     return resolve(
         parsed,
         _machine(request, parsed),

@@ -60,7 +60,8 @@ def _unsupported_image(
 ) -> Iterator[tuple[str, str]]:
     scheme, disk_format = url_scheme(image.url), image.disk_format
     url_key = "urls[0]" if layout.form == "classic" else "image_pull_url"
-    if scheme not in registry.load("sources"):
+    # The catalog is no source: it says which URL is meant.
+    if scheme not in {*registry.load("sources"), "catalog"}:
         yield f"{image.at}.{url_key}", f"the source {scheme}"
     if disk_format not in registry.load("deployers"):
         yield f"{image.at}.disk_format", f"the disk format {disk_format}"

@@ -17,11 +17,19 @@ What is asked for here is small, and nothing is written.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 
+from ipa_partitions.errors import ImageError, raise_all
+from ipa_partitions.images import catalog
 from ipa_partitions.images.access import ANYBODY, Access
 from ipa_partitions.images.configdrive import ConfigDrive
-from ipa_partitions.layout.model import Image, Layout
+from ipa_partitions.layout.check import problems
+from ipa_partitions.layout.model import Checksum, Image, Layout
+from ipa_partitions.layout.mounts import contents
+from ipa_partitions.urls import public_url, url_scheme
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -29,21 +37,47 @@ class Servers:
     """What the doors know of the servers of images.
 
     ``access`` is how they are spoken to where the document does not say,
-    ``node_uuid`` which node this is.
+    ``node_uuid`` which node this is, ``catalog_url`` what the ramdisk was
+    told of the image catalog.
     """
 
     access: Access = ANYBODY
     node_uuid: str | None = None
+    catalog_url: str | None = None
 
 
-def located(layout: Layout, servers: Servers) -> Layout:
-    """Return ``layout`` with its images as their servers have them."""
-    images = tuple(_located(image, servers) for image in layout.images)
+def told(layout: Layout, servers: Servers) -> Layout:
+    """Return ``layout`` with what is known of its servers filled in."""
+    images = (
+        replace(image, access=image.access.or_else(servers.access))
+        for image in layout.images
+    )
     return replace(
         layout,
-        images=images,
+        images=tuple(images),
         configdrive=_with_instance(layout, servers),
+        catalog_url=layout.catalog_url
+        or servers.catalog_url
+        or catalog.kernel_catalog_url(),
+        node_uuid=servers.node_uuid or layout.node_uuid,
     )
+
+
+def located(layout: Layout) -> Layout:
+    """Return ``layout`` with its images as their servers have them.
+
+    Only those are asked for that may be deployed. Raises ImageError if one
+    cannot be had, LayoutErrors if it then fits no more.
+    """
+    images = tuple(
+        _located(image, layout) if _may_deploy(image, layout) else image
+        for image in layout.images
+    )
+    if images == layout.images:
+        return layout
+    layout = replace(layout, images=images)
+    raise_all(problems(layout))
+    return layout
 
 
 def _with_instance(layout: Layout, servers: Servers) -> ConfigDrive | None:
@@ -57,5 +91,60 @@ def _with_instance(layout: Layout, servers: Servers) -> ConfigDrive | None:
     )
 
 
-def _located(image: Image, servers: Servers) -> Image:
-    return replace(image, access=image.access.or_else(servers.access))
+def _may_deploy(image: Image, layout: Layout) -> bool:
+    if image.deploy == "auto" and layout.policy == "verify":
+        return any(
+            not content.keep_data
+            for _, content in contents(layout)
+            if image.name in content.images
+        )
+    return image.deploy != "never"
+
+
+def _located(image: Image, layout: Layout) -> Image:
+    if url_scheme(image.url) == "catalog":
+        return _from_catalog(image, layout)
+    return image
+
+
+def _from_catalog(image: Image, layout: Layout) -> Image:
+    """Return the image with the URL that the catalog has for it."""
+    if not layout.catalog_url:
+        raise catalog.CatalogUnreachableError(
+            f"{image.url}: there is no image catalog: neither catalog_url nor"
+            f" the kernel parameter {catalog.KERNEL_PARAMETER}"
+        )
+    # Who may have images from one server need not be known to this one.
+    access = replace(image.access, authorization=None)
+    node_uuid = layout.node_uuid or catalog.machine_uuid()
+    found = catalog.Catalog(layout.catalog_url, node_uuid, access).find(
+        image.url, image.disk_format if image.is_format_declared else None
+    )
+    LOG.info(
+        "%s is version %s, %s%s",
+        image.url,
+        found.version,
+        public_url(found.item.url),
+        "".join(
+            f", {item.ftype} {public_url(item.url)}"
+            for item in (found.kernel, found.initrd)
+            if item
+        ),
+    )
+    known = Checksum("sha256", found.item.sha256)
+    if image.checksum and image.checksum != known:
+        if image.checksum.algorithm == "sha256" and image.checksum.digest:
+            raise ImageError(
+                f"{image.url}: its sha256 is {found.item.sha256} in the"
+                f" catalog, not {image.checksum.digest}"
+            )
+        known = image.checksum
+    return replace(
+        image,
+        url=found.item.url,
+        access=access,
+        disk_format=found.disk_format,
+        compression=found.compression,
+        checksum=known,
+        size_bytes=found.item.size_bytes,
+    )

@@ -88,6 +88,14 @@ def _checked_scheme(url: str) -> str:
     return scheme
 
 
+def is_web_url(url: str) -> bool:
+    """Tell whether ``url`` can be asked for over http or https."""
+    try:
+        return url_scheme(url) in ("http", "https")
+    except ValueError:
+        return False
+
+
 def url_path(url: str) -> str:
     """Return the path of ``url``, without query, for its suffixes."""
     if not _WITH_SCHEME.match(url):

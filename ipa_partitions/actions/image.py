@@ -148,6 +148,7 @@ class DeployImage:
             checksum.digest if checksum else None,
             checksum.sums_url if checksum else None,
             image.access,
+            image.size_bytes,
         )
 
     @property

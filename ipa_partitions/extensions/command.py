@@ -28,6 +28,7 @@ from functools import partial
 from typing import Any
 
 from ironic_python_agent import config, errors, hardware
+from ironic_python_agent import utils as agent_utils
 from ironic_python_agent.extensions import base
 
 from ipa_partitions import deploy as core
@@ -38,6 +39,7 @@ from ipa_partitions.errors import (
 )
 from ipa_partitions.extensions.heartbeat import reported
 from ipa_partitions.images.access import Access, basic
+from ipa_partitions.images.catalog import KERNEL_PARAMETER
 from ipa_partitions.locate import Servers
 from ipa_partitions.progress import Listener, Progress
 from ipa_partitions.show.as_progress import Lines
@@ -90,6 +92,7 @@ def servers(node: Mapping[str, Any] | None = None) -> Servers:
             client=client if all(client) else None,
         ),
         node.get("uuid"),
+        agent_utils.get_agent_params().get(KERNEL_PARAMETER),
     )
 
 

@@ -25,7 +25,8 @@ class Image:
     """What to deploy, and what its bytes must be.
 
     ``digest`` is hex, over the bytes downloaded; where ``sums_url`` is set
-    it is looked up there, by the file name of ``url``. Both URLs may hold
+    it is looked up there, by the file name of ``url``. ``size_bytes`` is
+    what has to come, if that is known. Both URLs may hold
     secrets: print ``public_url``.
     """
 
@@ -37,6 +38,7 @@ class Image:
     digest: str | None = None
     sums_url: str | None = field(default=None, repr=False)
     access: Access = ANYBODY
+    size_bytes: int | None = None
 
     @property
     def public_url(self) -> str:

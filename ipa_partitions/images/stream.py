@@ -83,7 +83,7 @@ def streamed(image: Image) -> Iterator[Stream]:
     wanted = sums.digest_of(image)
     hasher = hashlib.new(wanted[0]) if wanted else None
     with ExitStack() as stack:
-        stream = stack.enter_context(sources.opened(image.url, image.access))
+        stream = stack.enter_context(_opened(image))
         if stream.size_bytes is not None:
             progress.expect(stream.size_bytes)
         is_plain = image.compression == "none"
@@ -115,7 +115,7 @@ def peek(image: Image) -> Peek:
     Raises ImageError as ``streamed`` does.
     """
     sums.digest_of(image)
-    with sources.opened(image.url, image.access) as stream:
+    with _opened(image) as stream:
         size_bytes = stream.size_bytes
         packed = _declared(_chunks(stream), image)
         if image.compression == "none":
@@ -125,6 +125,17 @@ def peek(image: Image) -> Peek:
         least_bytes = _frame_bytes(first) if image.compression == "zstd" else 0
         plain = _unpacked(_chained(first, packed), image)
         return Peek(_start(plain), least_bytes, None)
+
+
+@contextmanager
+def _opened(image: Image) -> Iterator[sources.ByteStream]:
+    with sources.opened(image.url, image.access) as stream:
+        if image.size_bytes not in (None, stream.size_bytes or None):
+            raise ImageError(
+                f"{image.public_url}: has {stream.size_bytes} bytes, not"
+                f" {image.size_bytes}"
+            )
+        yield stream
 
 
 def _reader_at(

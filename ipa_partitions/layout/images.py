@@ -55,6 +55,7 @@ def build_image(at: str, image: doc.Image) -> model.Image:
         ),
         deploy=image.deploy,
         type=image.image_type,
+        is_format_declared=image.disk_format is not None,
     )
 
 
@@ -62,6 +63,8 @@ def _format(url: str, path: str) -> str:
     """Return the format that the URL declares: SPEC 2.6."""
     if _scheme(url) in _TREE_SCHEMES:
         return "dir"
+    if _scheme(url) == "catalog":
+        return "squashfs"  # until its server says otherwise
     if re.search(r"\.tar(\.[^./]+)?$", path):
         return "tar"
     plain = re.sub(r"\.(gz|xz|zst|zstd)$", "", path)

@@ -212,7 +212,9 @@ class Checksum:
 class Image:
     """An operating system (``os``), or ``data``, to deploy.
 
-    ``url`` may hold secrets: print ``urls.public_url(url)``.
+    ``url`` may hold secrets: print ``urls.public_url(url)``. Where
+    ``is_format_declared`` is False its server may know better;
+    ``size_bytes`` is what has to come, if that is known.
     """
 
     at: str
@@ -228,6 +230,8 @@ class Image:
     deploy: Literal["auto", "always", "never"]
     type: Literal["os", "data", "whole-disk"]
     access: Access = ANYBODY
+    is_format_declared: bool = True
+    size_bytes: int | None = None
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,10 @@ def _checked(layout: model.Layout) -> model.Layout:
     unchecked = tuple(
         f"{image.at}: without os_hash_value the download is not checked"
         for image in layout.images
-        if image.checksum is None and image.disk_format != "dir"
+        if image.checksum is None
+        and image.disk_format != "dir"
+        # These come with checksums of their own.
+        and not image.url.startswith(("catalog:", "oci:"))
     )
     return replace(layout, warnings=layout.warnings + unchecked)
 

@@ -226,7 +226,6 @@ LATER = {
     "foreign": of(boot={"foreign": True}),
     "qcow2": of(image={"disk_format": "qcow2"}),
     "oci": of(image={"image_pull_url": "oci://host/one"}),
-    "catalog": of(image={"image_pull_url": "catalog:debian/13"}),
     "whole-disk": CLASSIC | {"image_type": "whole-disk"},
 }  # fmt: skip
 
