@@ -351,7 +351,7 @@ def test_what_the_tree_does_not_vouch_for_is_not_left(
     problem = "bytes, not" if fault == "size" else "its sha256 is"
     with pytest.raises(Exception, match=problem):
         deploy(request)
-    words = "blkid --probe --match-tag TYPE --output value".split()
+    words = ["blkid", "--probe", "--match-tag", "TYPE", "--output", "value"]
     argv = [*words, f"{device}p1"]
     assert subprocess.run(argv, capture_output=True).stdout == b""
 
