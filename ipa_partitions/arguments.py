@@ -84,17 +84,24 @@ def _parser() -> argparse.ArgumentParser:
     _add_json(capture)
     boot = verbs.add_parser("boot", help="list the systems, or choose one")
     boot_verbs = boot.add_subparsers(required=True, metavar="VERB")
-    for verb in (
-        _add(boot_verbs, "list", "list the systems", "boot "),
-        _add(boot_verbs, "set", "choose the system that boots", "boot "),
+    for name, says, takes_image in (
+        ("list", "list the systems", False),
+        ("set", "choose the system that boots", True),
+        ("once", "choose the system that boots next, and only then", True),
+        ("confirm", "keep the running system, if it is on trial", False),
+        ("refresh", "make the menu anew from the systems' kernels", False),
     ):
+        verb = _add(boot_verbs, name, says, "boot ")
         _add_json(verb)
         verb.add_argument(
             "--partition",
             metavar="DEVICE",
             help="where the boot loader is; looked for by default",
         )
-    verb.add_argument("image", metavar="IMAGE", help="name, UUID or grub_id")
+        if takes_image:
+            verb.add_argument(
+                "image", metavar="IMAGE", help="name, UUID or grub_id"
+            )
     return parser
 
 

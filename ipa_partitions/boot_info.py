@@ -31,19 +31,20 @@ from oslo_serialization import jsonutils
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ipa_partitions.boot.grubenv import read_environment, update_environment
-from ipa_partitions.disk.mount import READ_ONLY, UNTRUSTED, mounted
+from ipa_partitions.disk.look import filesystem_tags, read_options
+from ipa_partitions.disk.mount import UNTRUSTED, mounted
 from ipa_partitions.disk.rootfs import RootFs
 from ipa_partitions.errors import CommandError, ImageError, MachineError
-from ipa_partitions.run import run
 
 NAME = "boot-info.json"
 
 _LIMIT_BYTES = 256 * 1024
 _STRICT = ConfigDict(extra="forbid", strict=True)
 _LABEL = "multiboot"
+# Beside saved_entry and next_entry; GRUB itself does not look at it.
+_TRIAL = "trial_entry"
 _EXT = ("ext2", "ext3", "ext4")
 _OTHERS = (*_EXT, "xfs", "btrfs")
-_NO_REPLAY = {"ext3": "noload", "ext4": "noload", "xfs": "norecovery"}
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ class BootInfo:
     """The menu; ``current_element`` is the ``grub_id`` of the default.
 
     ``multiboot_partition`` is the UUID of its filesystem, None with one
-    system.
+    system. ``trial_element`` is the ``grub_id`` of a system that was chosen
+    and has not yet been confirmed, None mostly; it is not in the JSON then.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
@@ -73,6 +75,7 @@ class BootInfo:
     elements: tuple[Element, ...]
     current_element: int
     multiboot_partition: str | None
+    trial_element: int | None = None
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
@@ -93,6 +96,8 @@ class BootInfo:
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values, named as in SPEC 3.6."""
         plain = dataclasses.asdict(self)
+        if self.trial_element is None:
+            del plain["trial_element"]
         return {**plain, "elements": list(plain["elements"])}
 
     def element(self, image: str | int) -> Element:
@@ -132,7 +137,8 @@ class BootDirectory:
     @contextmanager
     def opened(self, writable: bool = False) -> Iterator[Path]:
         """Mount the device and yield the directory."""
-        with mounted(self.device, _options(self.device, writable)) as root:
+        options = UNTRUSTED if writable else read_options(self.device)
+        with mounted(self.device, options) as root:
             yield RootFs(root).make_directory(self.path)
 
 
@@ -143,12 +149,17 @@ def read(directory: Path) -> BootInfo:
     """
     boot = RootFs(directory)
     info = BootInfo.from_json(boot.read_bytes(NAME, _LIMIT_BYTES))
-    saved = read_environment(boot).get("saved_entry", "")
+    saved = read_environment(boot)
     # GRUB takes a number for an index, and else looks for an entry's --id.
     ids = {element.os_id: element.grub_id for element in info.elements}
     ids |= {str(grub_id): grub_id for grub_id in ids.values()}
-    current = ids.get(saved, info.current_element)
-    return dataclasses.replace(info, current_element=current)
+    return dataclasses.replace(
+        info,
+        current_element=ids.get(
+            saved.get("saved_entry", ""), info.current_element
+        ),
+        trial_element=ids.get(saved.get(_TRIAL, "")),
+    )
 
 
 def write(directory: Path, info: BootInfo) -> None:
@@ -157,20 +168,46 @@ def write(directory: Path, info: BootInfo) -> None:
     RootFs(directory).write(NAME, text)
 
 
-def switch(directory: Path, image: str | int, once: bool = False) -> BootInfo:
+def switch(
+    directory: Path, image: str | int, once: bool = False, trial: bool = False
+) -> BootInfo:
     """Make ``image`` the default, or only ``once`` what boots next.
 
-    ``image`` is as in BootInfo.element. One atomic write.
+    With ``trial`` it boots next, and is the default when ``confirm`` says
+    so. ``image`` is as in BootInfo.element. One atomic write.
     """
     info = read(directory)
     wanted = info.element(image).grub_id
     if once:
-        update_environment(RootFs(directory), {"next_entry": str(wanted)})
+        change: dict[str, str | None] = {"next_entry": str(wanted)}
+    elif trial and wanted != info.current_element:
+        change = {"next_entry": str(wanted), _TRIAL: str(wanted)}
+    else:
+        change = {"saved_entry": str(wanted), "next_entry": None, _TRIAL: None}
+    update_environment(RootFs(directory), change)
+    return read(directory)
+
+
+def confirm(directory: Path, root_uuid: str) -> BootInfo:
+    """Make the system on trial the default, if it is the one that runs.
+
+    If another one runs the trial has failed, and is over. ``root_uuid`` is
+    that of the running system's root. Raises MachineError if that is none
+    of the menu's.
+    """
+    info = read(directory)
+    running = [e.grub_id for e in info.elements if e.root_uuid == root_uuid]
+    if not running:
+        raise MachineError(
+            "image", f"the root of this system, {root_uuid}, is in no entry"
+        )
+    if info.trial_element is None:
         return info
-    update_environment(
-        RootFs(directory), {"saved_entry": str(wanted), "next_entry": None}
-    )
-    return dataclasses.replace(info, current_element=wanted)
+    change: dict[str, str | None] = {_TRIAL: None}
+    if info.trial_element in running:
+        change["saved_entry"] = str(info.trial_element)
+    update_environment(RootFs(directory), change)
+    return read(directory)
 
 
 def find(devices: Iterable[str]) -> BootDirectory:
@@ -179,7 +216,7 @@ def find(devices: Iterable[str]) -> BootDirectory:
     Filesystems labelled ``multiboot`` come first, then every other one.
     Raises MachineError if there is none, or there are several.
     """
-    tags = {device: _tags(device) for device in devices}
+    tags = {device: filesystem_tags(device) for device in devices}
     labelled = [
         device
         for device, tag in tags.items()
@@ -205,36 +242,10 @@ def find(devices: Iterable[str]) -> BootDirectory:
 
 def _look(device: str) -> Iterator[BootDirectory]:
     # What cannot be mounted holds nothing that could be read or switched.
-    with suppress(CommandError), mounted(device, _options(device)) as root:
+    with suppress(CommandError), mounted(device, read_options(device)) as root:
         # Of a root that is a btrfs subvolume it is one step further down.
         inside = (f"/{each.name}/boot" for each in sorted(root.iterdir()))
         for path in ("/", "/boot", *inside):
             if RootFs(root).is_file(f"{path}/{NAME}"):
                 yield BootDirectory(device, path)
                 return
-
-
-def _tags(device: str) -> dict[str, str]:
-    shown = run(
-        "blkid", "--probe", "--usages", "filesystem",
-        "--output", "export", device,
-        ok_codes=(0, 2, 8),
-    )  # fmt: skip
-    pairs = (line.partition("=") for line in shown.splitlines())
-    return {name: value for name, _, value in pairs}
-
-
-def _options(device: str, writable: bool = False) -> str:
-    if writable:
-        return UNTRUSTED
-    # The kernel refuses to mount read-only what is mounted read-write.
-    shown = run(
-        "findmnt", "--noheadings", "--output", "OPTIONS",
-        "--source", device,
-        ok_codes=(0, 1),
-    )  # fmt: skip
-    if any(line.split(",")[0] == "rw" for line in shown.splitlines()):
-        return UNTRUSTED
-    # To look must not write, nor does GRUB see what only the journal holds.
-    unwritten = _NO_REPLAY.get(_tags(device).get("TYPE", ""))
-    return f"{READ_ONLY},{unwritten}" if unwritten else READ_ONLY

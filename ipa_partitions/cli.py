@@ -218,10 +218,29 @@ def _boot_list(arguments: Namespace) -> None:
     _print_boot_info(get_boot_info(arguments.partition), arguments.json)
 
 
-def _boot_set(arguments: Namespace) -> None:
+def _boot_set(arguments: Namespace, once: bool = False) -> None:
     from ipa_partitions.deploy import switch_boot
 
-    info = switch_boot(arguments.image, partition=arguments.partition)
+    info = switch_boot(arguments.image, once, arguments.partition)
+    _print_boot_info(info, arguments.json)
+
+
+def _boot_once(arguments: Namespace) -> None:
+    _boot_set(arguments, once=True)
+
+
+def _boot_confirm(arguments: Namespace) -> None:
+    from ipa_partitions.deploy import confirm_boot
+
+    _print_boot_info(confirm_boot(arguments.partition), arguments.json)
+
+
+def _boot_refresh(arguments: Namespace) -> None:
+    from ipa_partitions.deploy import refresh_boot
+
+    info, problems = refresh_boot(arguments.partition)
+    for problem in problems:
+        print(f"warning: {one_line(problem)}", file=sys.stderr)
     _print_boot_info(info, arguments.json)
 
 
@@ -243,6 +262,9 @@ _VERBS: Mapping[str, Callable[[Namespace], None]] = {
     "capture": _capture,
     "boot list": _boot_list,
     "boot set": _boot_set,
+    "boot once": _boot_once,
+    "boot confirm": _boot_confirm,
+    "boot refresh": _boot_refresh,
 }
 
 if __name__ == "__main__":

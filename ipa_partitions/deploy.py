@@ -16,21 +16,33 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 from ipa_partitions import layout, plan, registry
-from ipa_partitions.actions.boot import boot_directory
+from ipa_partitions.actions.boot import InstallBootLoader, boot_directory
+from ipa_partitions.boot import menu_file
 from ipa_partitions.boot_info import (
     BootDirectory,
     BootInfo,
+    confirm,
     find,
     read,
     switch,
 )
 from ipa_partitions.capture import capture as captured
+<<<<<<< HEAD
 from ipa_partitions.disk.inventory import inventory_up, read_inventory
+=======
+from ipa_partitions.disk.inventory import (
+    Inventory,
+    inventory_up,
+    read_inventory,
+)
+from ipa_partitions.disk.look import devices_by_uuid, filesystem_tags
+>>>>>>> 7562ce2 (Boot by UEFI and Secure Boot; follow kernels, fall back, refresh)
 from ipa_partitions.disk.machine import Disk, Machine
 from ipa_partitions.disk.match import NoSingleDiskError, by_name
 from ipa_partitions.disk.namespace import with_private_mounts
@@ -39,16 +51,21 @@ from ipa_partitions.disk.stop import stopped_afterwards
 from ipa_partitions.errors import (
     ActionError,
     DifferencesError,
+    ImageError,
     MachineError,
 )
 from ipa_partitions.layout.model import Layout
 from ipa_partitions.layout.values import parse_device_name
 from ipa_partitions.locate import Servers, located, told
 from ipa_partitions.progress import Listener
+from ipa_partitions.refresh import refresh
 from ipa_partitions.resolve import resolve
 from ipa_partitions.resolved import ResolvedLayout
+from ipa_partitions.run import run
 from ipa_partitions.verify import differences, with_kept_ids
 from ipa_partitions.verify.there import inventory_of
+
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -106,9 +123,22 @@ def make_plan(request: Request) -> plan.Plan:
         resolved = with_kept_ids(resolved, there)
     made = plan.make_plan(resolved)
     if request.deploy_images:
-        return made
+        return _with_predictions(made)
     layers = (a for a in made.actions if a.phase < plan.Phase.IMAGE)
     return plan.Plan(resolved, tuple(layers))
+
+
+def _with_predictions(made: plan.Plan) -> plan.Plan:
+    """Return the plan with warnings of what Secure Boot will not start."""
+    loaders = [a for a in made.actions if isinstance(a, InstallBootLoader)]
+    if not any(each.may_be_refused for each in loaders):
+        return made
+    found = with_private_mounts(
+        lambda: tuple(r for each in loaders for r in each.refusals())
+    )
+    resolved = made.resolved
+    warned = replace(resolved, warnings=(*resolved.warnings, *found))
+    return replace(made, resolved=warned)
 
 
 def verify(request: Request) -> tuple[str, ...]:
@@ -177,8 +207,9 @@ def read_back(made: plan.Plan) -> Result:
     if not resolved.bootable or not _writes_loader(made):
         return Result(None, None, None)
     default = resolved.bootable[resolved.default_system]
+    esp_uuid = next((esp.volume.uuid for _, esp in resolved.esps), None)
     if not resolved.installs_loader:
-        return Result(default.root.uuid, None, None)
+        return Result(default.root.uuid, esp_uuid, None)
     where = boot_directory(resolved)
     with where.opened() as directory:
         info = read(directory)
@@ -188,7 +219,7 @@ def read_back(made: plan.Plan) -> Result:
             f"{where.device}: the default boots {current.root_uuid},"
             f" not {default.root.uuid}"
         )
-    return Result(current.root_uuid, None, info)
+    return Result(current.root_uuid, esp_uuid, info)
 
 
 def get_boot_info(partition: str | None = None) -> BootInfo:
@@ -209,17 +240,64 @@ def switch_boot(
 ) -> BootInfo:
     """Make ``image`` the default, or with ``once`` the next boot's only.
 
-    Returns boot-info. Raises MachineError if there is no such image.
+    Where the layout has a fallback the default changes when the system has
+    come up. Returns boot-info. Raises MachineError if there is no such
+    image.
+    """
+    return _written(
+        partition,
+        lambda where: switch(where, image, once, trial=_falls_back(where)),
+    )
+
+
+def confirm_boot(partition: str | None = None) -> BootInfo:
+    """Keep the running system as the default, if it is on trial.
+
+    Returns boot-info. Raises MachineError if the running system is none of
+    its own.
+    """
+    device = run(
+        "findmnt", "--noheadings", "--nofsroot",
+        "--output", "SOURCE", "--target", "/",
+    ).strip()  # fmt: skip
+    uuid = filesystem_tags(device).get("UUID", device)
+    return _written(partition, lambda where: confirm(where, uuid))
+
+
+def refresh_boot(
+    partition: str | None = None,
+) -> tuple[BootInfo, tuple[str, ...]]:
+    """Make the menu anew from the systems as they are now.
+
+    Returns boot-info, and what could not be read, a line each.
     """
 
-    def job() -> BootInfo:
+    def job(where: Path) -> tuple[BootInfo, tuple[str, ...]]:
+        devices = devices_by_uuid(filesystem_devices())
+        problems = refresh(where, devices)
+        return read(where), problems
+
+    return _written(partition, job)
+
+
+def _falls_back(directory: Path) -> bool:
+    """Tell whether the menu was made so; an older one has no such file."""
+    with suppress(ImageError):
+        return menu_file.read(directory).fallback
+    return False
+
+
+def _written(partition: str | None, job: Callable[[Path], _Result]) -> _Result:
+    """Return what ``job`` returns for the mounted boot directory."""
+
+    def mounted() -> _Result:
         with (
             _found(partition, writable=True) as found,
             found.opened(writable=True) as directory,
         ):
-            return switch(directory, image, once)
+            return job(directory)
 
-    return with_private_mounts(job)
+    return with_private_mounts(mounted)
 
 
 @contextmanager
@@ -271,7 +349,12 @@ def _resolved(
 
 def _machine(request: Request, parsed: Layout) -> Machine:
     if request.imagined:
-        return Machine(request.imagined, "bios", imagined=True)
+        firmware = parsed.boot.firmware
+        return Machine(
+            request.imagined,
+            "uefi" if firmware in ("uefi", "both") else "bios",
+            imagined=True,
+        )
     machine = probe()
     meant = [d for d in parsed.disks if d.id.type == "os_install"]
     if not request.os_install or not meant:

@@ -17,42 +17,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ipa_partitions import registry
-from ipa_partitions.disk.machine import Machine
 from ipa_partitions.errors import MachineError
 from ipa_partitions.layout import model
 from ipa_partitions.urls import url_scheme
 
 
-def refusals(layout: model.Layout, machine: Machine) -> Iterator[MachineError]:
+def refusals(layout: model.Layout) -> Iterator[MachineError]:
     """Yield everything of ``layout`` that is not supported yet."""
-    for at, what in _unsupported(layout, machine):
+    for at, what in _unsupported(layout):
         yield MachineError(at, f"{what} is not supported yet")
 
 
-def _unsupported(
-    layout: model.Layout, machine: Machine
-) -> Iterator[tuple[str, str]]:
-    yield from _unsupported_boot(layout, machine)
+def _unsupported(layout: model.Layout) -> Iterator[tuple[str, str]]:
     for image in layout.images:
         yield from _unsupported_image(layout, image)
-
-
-def _unsupported_boot(
-    layout: model.Layout, machine: Machine
-) -> Iterator[tuple[str, str]]:
-    boot = layout.boot
-    if boot.loader == model.NONE or not layout.systems:
-        return
-    firmware = boot.firmware
-    if firmware == "auto":
-        firmware = machine.firmware
-    if firmware != "bios":
-        yield "$.boot.firmware", f"the firmware {firmware}"
-    for key in ("fallback", "foreign"):
-        if getattr(boot, key):
-            yield f"$.boot.{key}", key
-    if boot.secure_boot is True:
-        yield "$.boot.secure_boot", "secure boot"
 
 
 def _unsupported_image(

@@ -103,6 +103,11 @@ class Volume:
                 )
 
 
+def mount_order(volume: Volume) -> list[str]:
+    """Return what sorts mounted volumes, parents first."""
+    return [part for part in volume.content.mount.split("/") if part]
+
+
 @dataclass(frozen=True)
 class Partition:
     """One partition, where it will be; ``type_guid`` also for msdos."""
@@ -187,13 +192,16 @@ class System:
     """An image and the volumes that it mounts.
 
     ``mounts`` are in mount order, parents first; ``swaps`` have no place in
-    the tree. ``deploys`` is False where the policy leaves it as it is.
+    the tree, nor has an operating system's ESP while it is deployed: the
+    loader there is ours. ``deploys`` is False where the policy leaves it as
+    it is.
     """
 
     image: model.Image
     mounts: tuple[Volume, ...]
     swaps: tuple[Volume, ...]
     deploys: bool
+    esps: tuple[Volume, ...] = ()
 
     @property
     def is_block(self) -> bool:
@@ -229,6 +237,8 @@ class ResolvedLayout:
     ``systems`` has every image, data too, in the document's order.
     ``multiboot`` is the volume of the shared boot loader, None with one
     system or none. ``default_system`` is an index among ``bootable``.
+    ``tells_firmware`` says that UEFI runs here, whose boot entries are to
+    be made.
     """
 
     layout: model.Layout
@@ -241,6 +251,7 @@ class ResolvedLayout:
     multiboot: Volume | None
     default_system: int
     seed: str
+    tells_firmware: bool = False
     warnings: tuple[str, ...] = ()
 
     def changed(self, change: Callable[[Volume], Volume]) -> ResolvedLayout:
@@ -282,6 +293,7 @@ class ResolvedLayout:
                     system,
                     mounts=tuple(map(change, system.mounts)),
                     swaps=tuple(map(change, system.swaps)),
+                    esps=tuple(map(change, system.esps)),
                 )
                 for system in self.systems
             ),
@@ -294,9 +306,26 @@ class ResolvedLayout:
         return tuple(s for s in self.systems if s.image.type == "os")
 
     @property
+    def falls_back(self) -> bool:
+        """Tell whether a system that was switched to is tried first."""
+        return self.layout.boot.fallback and self.multiboot is not None
+
+    @property
     def boot_disks(self) -> tuple[Disk, ...]:
         """The disks that the boot loader goes to."""
         return tuple(disk for disk in self.disks if disk.is_boot)
+
+    @property
+    def esps(self) -> tuple[tuple[Disk, Partition], ...]:
+        """The ESPs that UEFI is to start the loader from."""
+        if self.firmware == "bios":
+            return ()
+        return tuple(
+            (disk, partition)
+            for disk in self.boot_disks
+            for partition in disk.partitions
+            if partition.role == "esp"
+        )
 
     @property
     def volumes(self) -> tuple[Volume, ...]:

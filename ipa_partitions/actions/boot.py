@@ -21,15 +21,19 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from ipa_partitions import registry
+from ipa_partitions.boot import foreign, menu_file
 from ipa_partitions.boot.command_line import kernel_words
-from ipa_partitions.boot.grub_cfg import Menu, MenuEntry, Serial
-from ipa_partitions.boot.image_text import read_title
-from ipa_partitions.boot.kernels import find_kernels
-from ipa_partitions.boot.loader import BootLoader
+from ipa_partitions.boot.efi import choose_signed
+from ipa_partitions.boot.entries import Bootable, Place
+from ipa_partitions.boot.esp import Esp
+from ipa_partitions.boot.loader import BootLoader, Target
+from ipa_partitions.boot.menu import Menu, MenuEntry, Serial
+from ipa_partitions.boot.signature import is_enforced, refusal, trusted
 from ipa_partitions.boot_info import BootDirectory
 from ipa_partitions.disk.mount import READ_ONLY
 from ipa_partitions.disk.rootfs import RootFs
 from ipa_partitions.disk.tree import mounted_tree
+from ipa_partitions.errors import ImageError
 from ipa_partitions.layout import model
 from ipa_partitions.plan import Phase
 from ipa_partitions.resolved import ResolvedLayout, System, Volume
@@ -39,26 +43,42 @@ from ipa_partitions.stack import base_of, grub_modules, root_words
 _READ_MOUNTS = ("/", "/boot", "/usr")
 # Those that GRUB can write a saved entry to, on a plain partition.
 _WRITABLE_BY_GRUB = ("ext2", "ext3", "ext4")
+# A system on trial that panics gives way to the one before.
+_PANIC_WORD = "panic=30"
 
 
 def boot_directory(resolved: ResolvedLayout) -> BootDirectory:
     """Return where boot-info.json and the loader's files go."""
+    volume, path = _directory(resolved)
+    return BootDirectory(volume.device, _place(volume).path(path) or "/")
+
+
+def _directory(resolved: ResolvedLayout) -> tuple[Volume, str]:
+    """Return the volume of the boot directory, and its path there."""
     if resolved.multiboot:
-        return BootDirectory(resolved.multiboot.device, "/")
+        return resolved.multiboot, ""
     boot = resolved.bootable[0].boot
-    path = "/boot" if boot.content.mount == "/" else ""
-    return BootDirectory(boot.device, _on_device(boot, path) or "/")
+    return boot, "/boot" if boot.content.mount == "/" else ""
 
 
-def _on_device(volume: Volume, path: str) -> str:
-    """Return where ``path`` of ``volume`` is for who mounts all of it."""
-    return f"/{volume.subvolume}{path}" if volume.subvolume else path
+def _place(volume: Volume) -> Place:
+    return Place(volume.content.mount, volume.uuid, volume.subvolume)
 
 
-def boot_name(root: RootFs, system: System) -> str:
-    """Return what the menu calls a mounted system."""
-    title = read_title(root, system.image.name)
-    return f"{title} (on {system.root.device})"
+def target(resolved: ResolvedLayout) -> Target:
+    """Return what the loader is installed on."""
+    volume, path = _directory(resolved)
+    is_bios = resolved.firmware != "uefi"
+    return Target(
+        tuple(disk.device for disk in resolved.boot_disks if is_bios),
+        tuple(
+            Esp(partition.volume.device, disk.device, partition.number)
+            for disk, partition in resolved.esps
+        ),
+        volume.uuid,
+        _place(volume).path(path),
+        resolved.layout.boot.secure_boot,
+    )
 
 
 @contextmanager
@@ -82,6 +102,20 @@ def _is_writable_by_grub(resolved: ResolvedLayout, volume: Volume) -> bool:
     )
 
 
+def _bootable(resolved: ResolvedLayout, system: System) -> Bootable:
+    further = kernel_words(resolved.layout.kernel_params)
+    if resolved.falls_back:
+        further = (_PANIC_WORD, *further)
+    return Bootable(
+        system.image.name,
+        system.root.device,
+        system.root.uuid,
+        tuple(map(_place, _read(system))),
+        tuple(root_words(resolved, system.root)),
+        further,
+    )
+
+
 @dataclass(frozen=True)
 class InstallBootLoader:
     """Install the loader and a menu of all systems.
@@ -91,14 +125,15 @@ class InstallBootLoader:
     """
 
     systems: tuple[System, ...]
-    root_words: tuple[tuple[str, ...], ...]
-    disks: tuple[str, ...]
+    bootables: tuple[Bootable, ...]
+    target: Target
     directory: BootDirectory
     saves: bool
     default: int
     boot: model.Boot
-    kernel_params: str
+    falls_back: bool
     modules: tuple[str, ...]
+    not_foreign: frozenset[str]
     phase: ClassVar[Phase] = Phase.BOOT
 
     @classmethod
@@ -106,34 +141,45 @@ class InstallBootLoader:
         """Return the action, if there is a system and a loader for it."""
         if not resolved.installs_loader:
             return []
-        volume = resolved.multiboot or resolved.bootable[0].boot
+        volume, _ = _directory(resolved)
         return [
             cls(
                 resolved.bootable,
-                tuple(
-                    tuple(root_words(resolved, system.root))
-                    for system in resolved.bootable
-                ),
-                tuple(disk.device for disk in resolved.boot_disks),
+                tuple(_bootable(resolved, s) for s in resolved.bootable),
+                target(resolved),
                 boot_directory(resolved),
                 _is_writable_by_grub(resolved, volume),
                 resolved.default_system,
                 resolved.layout.boot,
-                resolved.layout.kernel_params,
+                resolved.falls_back,
                 tuple(grub_modules(resolved)),
+                frozenset(
+                    v.device
+                    for v in resolved.volumes
+                    if v.is_new
+                    or any(v.device == s.root.device for s in resolved.systems)
+                ),
             )
         ]
 
     @property
     def tools(self) -> tuple[str, ...]:
         """The programs of the loader, and those that mount."""
-        return ("mount", "umount", *self._loader.tools)
+        further = foreign.TOOLS if self.boot.foreign else ()
+        return ("mount", "umount", *self._loader.tools(self.target), *further)
 
     @property
     def devices(self) -> frozenset[str]:
         """The devices that it works on."""
         volumes = (v.device for s in self.systems for v in s.mounts)
-        return frozenset((*volumes, *self.disks, self.directory.device))
+        return frozenset(
+            (
+                *volumes,
+                *self.target.bios_disks,
+                *(esp.device for esp in self.target.esps),
+                self.directory.device,
+            )
+        )
 
     @property
     def _loader(self) -> BootLoader:
@@ -146,45 +192,77 @@ class InstallBootLoader:
             system.image.name + (" (default)" if i == self.default else "")
             for i, system in enumerate(self.systems)
         )
+        where = (
+            *self.target.bios_disks,
+            *(f"the ESP {esp.device}" for esp in self.target.esps),
+        )
         return (
-            f"install {self.boot.loader} on {', '.join(self.disks)},"
+            f"install {self.boot.loader} on {', '.join(where)},"
             f" its files on {self.directory.device}, to boot {names}"
+            + (" and what else is found" if self.boot.foreign else "")
         )
 
     def validate(self) -> None:
-        """Raise MachineError if the loader cannot be installed."""
-        self._loader.validate()
+        """Raise MachineError if the loader cannot be installed.
+
+        A system that stays and that shim refuses is an ImageError.
+        """
+        self._loader.validate(self.target)
+        if refusals := [*self.refusals()]:
+            raise ImageError("; ".join(refusals))
+
+    @property
+    def may_be_refused(self) -> bool:
+        """Tell whether a system stays that Secure Boot has to start."""
+        stays = any(not system.deploys for system in self.systems)
+        return stays and self._needs_signatures()
+
+    def refusals(self) -> Iterator[str]:
+        """Yield what shim will not start of the systems that stay."""
+        if not self.may_be_refused:
+            return
+        for system, bootable in zip(self.systems, self.bootables, strict=True):
+            if not system.deploys:
+                with mounted_system(system) as root:
+                    yield from self._refusals(bootable, root)
+
+    def _needs_signatures(self) -> bool:
+        wanted = self.boot.secure_boot
+        return bool(self.target.esps) and (
+            wanted is True or (wanted == "auto" and is_enforced())
+        )
+
+    def _refusals(self, bootable: Bootable, root: RootFs) -> Iterator[str]:
+        signed = choose_signed(self.boot.secure_boot)
+        if signed is None:
+            return
+        trust = trusted(signed.shim.read_bytes())
+        if why := refusal(bootable.kernel(root), trust):
+            yield (
+                f"image {bootable.name!r}: Secure Boot does not start its"
+                f" kernel, which {why}"
+            )
 
     def execute(self) -> None:
         """Read the systems, then install."""
         serial = self.boot.serial
         menu = Menu(
-            tuple(map(self._entry, self.systems, self.root_words)),
+            tuple(map(self._entry, self.systems, self.bootables)),
             self.default,
             self.boot.timeout_s,
             Serial.parse(serial) if serial else None,
             self.saves,
             self.modules,
+            foreign.find(self.not_foreign) if self.boot.foreign else (),
         )
         with self.directory.opened(writable=True) as directory:
-            self._loader.install(directory, self.disks, menu)
+            self._loader.install(directory, self.target, menu)
+            file = menu_file.MenuFile(self.bootables, menu, self.falls_back)
+            menu_file.write(directory, file)
 
-    def _entry(self, system: System, root_words: tuple[str, ...]) -> MenuEntry:
-        read = {volume.content.mount: volume for volume in _read(system)}
+    def _entry(self, system: System, bootable: Bootable) -> MenuEntry:
         with mounted_system(system) as root:
-            kernel = find_kernels(root, system.image.name, [*read])[0]
-            title = boot_name(root, system)
-        return MenuEntry(
-            system.image.name,
-            title,
-            read[kernel.mount].uuid,
-            _on_device(read[kernel.mount], kernel.path),
-            tuple(_on_device(read[kernel.mount], i) for i in kernel.initrds),
-            (
-                f"root=UUID={system.root.uuid}",
-                "ro",
-                *root_words,
-                *kernel.words,
-                *kernel_words(self.kernel_params),
-            ),
-        )
+            if self._needs_signatures():
+                for refused in self._refusals(bootable, root):
+                    raise ImageError(refused)
+            return bootable.entry(root)

@@ -24,7 +24,12 @@ from ipa_partitions.disk import filesystem
 from ipa_partitions.disk.mount import UNTRUSTED, mounted
 from ipa_partitions.disk.rootfs import RootFs
 from ipa_partitions.plan import Phase
-from ipa_partitions.resolved import ResolvedLayout, System, Volume
+from ipa_partitions.resolved import (
+    ResolvedLayout,
+    System,
+    Volume,
+    mount_order,
+)
 
 # What fstab(5) lets stand in no field as it is.
 _SPECIAL = re.compile(r"[\s\\]")
@@ -71,10 +76,14 @@ def render_fstab(lines: Iterable[FstabLine]) -> str:
 
 def fstab_lines(system: System) -> Iterator[FstabLine]:
     """Yield a line for each volume of ``system``, parents first."""
-    for volume in system.mounts:
+    for volume in _in_tree(system):
         yield _line(volume, volume.content.mount)
     for volume in system.swaps:
         yield _line(volume, "none")
+
+
+def _in_tree(system: System) -> list[Volume]:
+    return sorted((*system.mounts, *system.esps), key=mount_order)
 
 
 def _line(volume: Volume, mount: str) -> FstabLine:
@@ -113,7 +122,7 @@ class WriteFstab:
 
     def __str__(self) -> str:
         """Return what it does."""
-        count = len(self.system.mounts) + len(self.system.swaps)
+        count = len(_in_tree(self.system)) + len(self.system.swaps)
         return (
             f"write /etc/fstab of {self.system.image.name}, {count} volumes,"
             f" to {self.system.root.device}"
@@ -126,7 +135,7 @@ class WriteFstab:
         """Write it, by a rename inside the root filesystem."""
         text = render_fstab(fstab_lines(self.system))
         for volume in self.system.mounts:
-            directories = _mounted_on(volume, self.system.mounts)
+            directories = _mounted_on(volume, _in_tree(self.system))
             is_root = volume.content.mount == "/"
             if not (directories or is_root):
                 continue

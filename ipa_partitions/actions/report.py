@@ -16,16 +16,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Self
 
 from ipa_partitions import boot_info
-from ipa_partitions.actions.boot import (
-    boot_directory,
-    boot_name,
-    mounted_system,
-)
+from ipa_partitions.actions.boot import boot_directory
+from ipa_partitions.boot import menu_file
+from ipa_partitions.boot.menu import ChainEntry, MenuEntry
 from ipa_partitions.plan import Phase
 from ipa_partitions.resolved import ResolvedLayout, System
 
@@ -75,28 +73,35 @@ class WriteBootInfo:
         """Agree: it writes to what was made before."""
 
     def execute(self) -> None:
-        """Read the systems' names, then write both files."""
-        info = boot_info.BootInfo(
-            tuple(
-                self._element(grub_id, system)
-                for grub_id, system in enumerate(self.systems)
-            ),
-            self.default,
-            self.multiboot_uuid,
-        )
+        """Write both files, with what the menu shows."""
         with self.directory.opened(writable=True) as directory:
+            menu = menu_file.read(directory).menu
+            own = map(self._element, self.systems, menu.entries)
+            elements = (*own, *map(_foreign, menu.foreign))
+            info = boot_info.BootInfo(
+                tuple(
+                    replace(element, grub_id=grub_id)
+                    for grub_id, element in enumerate(elements)
+                ),
+                self.default,
+                self.multiboot_uuid,
+            )
             boot_info.write(directory, info)
         boot_info.write(_RAMDISK, info)
 
-    def _element(self, grub_id: int, system: System) -> boot_info.Element:
+    def _element(self, system: System, entry: MenuEntry) -> boot_info.Element:
         image = system.image
-        with mounted_system(system) as root:
-            name = boot_name(root, system)
         return boot_info.Element(
-            grub_id,
+            0,
             image.image_name,
             image.name,
             image.image_uuid,
-            name,
+            entry.title,
             system.root.uuid,
         )
+
+
+def _foreign(entry: MenuEntry | ChainEntry) -> boot_info.Element:
+    return boot_info.Element(
+        0, entry.title, entry.name, None, entry.title, entry.root_uuid
+    )

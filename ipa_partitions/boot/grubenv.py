@@ -97,6 +97,14 @@ def update_environment(
     boot.write(_path(boot), render_environment(kept))
 
 
+def menu_path(boot: RootFs) -> str:
+    """Return where the GRUB of a boot directory has its menu.
+
+    Raises ImageError if it has no environment.
+    """
+    return _path(boot).removesuffix("grubenv") + "grub.cfg"
+
+
 def _path(boot: RootFs) -> str:
     path = next((path for path in _PATHS if boot.is_file(path)), None)
     if path is None:

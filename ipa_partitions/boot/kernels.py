@@ -30,7 +30,7 @@ from ipa_partitions.boot.kernel_version import version_key
 from ipa_partitions.disk.rootfs import RootFs
 from ipa_partitions.errors import ImageError
 
-_ENTRIES: Final = "/boot/loader/entries"
+ENTRIES: Final = "/boot/loader/entries"
 _PREFIXES: Final = ("vmlinuz-", "vmlinux-", "kernel-")
 _INITRDS: Final = (
     "initrd.img-{}",
@@ -82,7 +82,7 @@ def find_kernels(
         found.setdefault((kernel.mount, kernel.path), kernel)
     if not found:
         raise ImageError(
-            f"image {image!r} holds no kernel: neither {_ENTRIES}/*.conf,"
+            f"image {image!r} holds no kernel: neither {ENTRIES}/*.conf,"
             " /boot/vmlinuz-* nor /vmlinuz names one"
         )
     return tuple(
@@ -101,11 +101,11 @@ def find_kernels(
 
 def _listed(root: RootFs) -> Iterator[Kernel]:
     """Yield the kernels of the boot loader specification's entries."""
-    for name in list_names(root, _ENTRIES):
+    for name in list_names(root, ENTRIES):
         if not name.endswith(".conf"):
             continue
         fields: dict[str, list[str]] = {}
-        for line in read_lines(root, f"{_ENTRIES}/{name}"):
+        for line in read_lines(root, f"{ENTRIES}/{name}"):
             key, *value = line.strip().split(maxsplit=1) or ("",)
             fields.setdefault(key, []).extend(value)
         path = _in_boot(root, *fields.get("linux", ())[:1])
@@ -166,17 +166,23 @@ def _on_its_filesystem(kernel: Kernel, mounts: Sequence[str]) -> Kernel:
     return replace(
         kernel,
         mount=mount,
-        path=_below(mount, kernel.path),
-        initrds=tuple(_below(mount, initrd) for initrd in initrds),
+        path=below(mount, kernel.path),
+        initrds=tuple(below(mount, initrd) for initrd in initrds),
     )
 
 
 def _mount_of(path: str, mounts: Sequence[str]) -> str:
-    above = (m for m in mounts if m == "/" or path.startswith(f"{m}/"))
+    above = (mount for mount in mounts if is_below(mount, path))
     return max(above, key=len, default="/")
 
 
-def _below(mount: str, path: str) -> str:
+def is_below(mount: str, path: str) -> bool:
+    """Tell whether ``path`` lies below the mount point."""
+    return mount == "/" or path.startswith(f"{mount}/")
+
+
+def below(mount: str, path: str) -> str:
+    """Return ``path`` as it is on the filesystem mounted there."""
     return path if mount == "/" else path.removeprefix(mount)
 
 

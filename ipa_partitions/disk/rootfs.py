@@ -105,6 +105,13 @@ class RootFs:
                 raise
             os.fsync(parent)
 
+    def link(self, path: str, target: str) -> None:
+        """Put a symbolic link at ``path``; what is there is replaced."""
+        with _errors_name(path), self._parent(path) as (parent, name):
+            new = f".{name[:200]}.{secrets.token_hex(8)}"
+            os.symlink(target, new, dir_fd=parent)
+            os.replace(new, name, src_dir_fd=parent, dst_dir_fd=parent)
+
     def make_directory(self, path: str) -> Path:
         """Make ``path`` and its parents; return where it is on the host.
 

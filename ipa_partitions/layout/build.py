@@ -32,7 +32,8 @@ SERVICE_SIZES = {
     "multiboot": Size.mib(100),
 }
 _SERVICE_FILE_SYSTEMS = {"esp": "vfat", "multiboot": "ext4"}
-_ROLE_OF_MOUNT = {"multiboot": "multiboot", "/boot/efi": "esp"}
+ESP_MOUNT = "/boot/efi"
+_ROLE_OF_MOUNT = {"multiboot": "multiboot", ESP_MOUNT: "esp"}
 _TYPE_OF_ROLE = {
     "pv": "lvm",
     "raid": "raid",
@@ -249,7 +250,7 @@ def _encryption(
 
 def _file_system(mount: str) -> str:
     """Return the default: SPEC 2.3."""
-    if mount == "/boot/efi":
+    if mount == ESP_MOUNT:
         return _SERVICE_FILE_SYSTEMS["esp"]
     return {model.NONE: model.NONE, "swap": "swap"}.get(mount, "ext4")
 

@@ -17,7 +17,7 @@ Pure: the machine was probed, or imagined, before.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ipa_partitions.disk import machine as there
@@ -55,7 +55,7 @@ def resolve(
     ``seed`` is a UUID from which every other one is made. Raises
     MachineErrors, or LayoutErrors where no machine would do.
     """
-    raise_all(refusals(layout, machine))
+    raise_all(refusals(layout))
     found = find_disks(layout, machine)
     firmware = _firmware(layout, machine)
     boot_disks = find_boot_disks(layout)
@@ -87,10 +87,21 @@ def resolve(
         multiboot=find_multiboot(disks) if with_loader else None,
         default_system=default_system(layout),
         seed=seed,
-        warnings=layout.warnings,
+        tells_firmware=machine.firmware == "uefi" and firmware != "bios",
+        warnings=(*layout.warnings, *_warnings(layout, firmware)),
     )
     raise_all(too_small_to_encrypt(resolved.volumes))
     return replace(resolved, systems=resolve_systems(layout, resolved.volumes))
+
+
+def _warnings(layout: model.Layout, firmware: Firmware) -> Iterator[str]:
+    boot = layout.boot
+    if boot.loader == model.NONE or not layout.systems:
+        return
+    if boot.fallback and len(layout.systems) == 1:
+        yield "$.boot.fallback: there is no second system to fall back to"
+    if boot.secure_boot is True and firmware == "bios":
+        yield "$.boot.secure_boot: BIOS has no Secure Boot"
 
 
 def _firmware(layout: model.Layout, machine: there.Machine) -> Firmware:

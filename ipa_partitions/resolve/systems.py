@@ -19,8 +19,9 @@ from collections.abc import Sequence
 from ipa_partitions import registry
 from ipa_partitions.errors import LayoutError, raise_all
 from ipa_partitions.layout import model
+from ipa_partitions.layout.build import ESP_MOUNT
 from ipa_partitions.layout.mounts import contents, holder
-from ipa_partitions.resolved import Disk, System, Volume
+from ipa_partitions.resolved import Disk, System, Volume, mount_order
 
 
 def block_targets(layout: model.Layout) -> frozenset[str]:
@@ -90,10 +91,14 @@ def _system(
         if image.name in volume.content.images
         for view in volume.views()
     ]
+    placed = [volume for volume in own if volume.content.is_mounted]
+    esps = [
+        volume
+        for volume in placed
+        if image.type == "os" and volume.content.mount == ESP_MOUNT
+    ]
     mounts = sorted(
-        (volume for volume in own if volume.content.is_mounted),
-        # Parents first: "/" has no parts.
-        key=lambda volume: volume.content.mount.strip("/").split("/"),
+        (volume for volume in placed if volume not in esps), key=mount_order
     )
     target = holder(image.target, [v.content.mount for v in mounts])
     onto = next(v for v in mounts if v.content.mount == target)
@@ -102,6 +107,7 @@ def _system(
         mounts=tuple(mounts),
         swaps=tuple(v for v in own if v.content.mount == "swap"),
         deploys=_deploys(layout.policy, image, onto.content),
+        esps=tuple(esps),
     )
 
 

@@ -121,6 +121,7 @@ def boot_info_text(info: BootInfo) -> str:
         f"{'*' if each.grub_id == info.current_element else ' '}"
         f" {each.grub_id}  {each.os_id}  {each.boot_name}"
         f"  root {each.root_uuid}"
+        + ("  on trial" if each.grub_id == info.trial_element else "")
         for each in info.elements
     ]
     return "\n".join([*lines, ""])

@@ -26,12 +26,13 @@ from hypothesis import strategies as st
 from ipa_partitions import boot_info
 from ipa_partitions.actions import report
 from ipa_partitions.actions.fstab import FstabLine, render_fstab
-from ipa_partitions.boot.grub_cfg import Menu, MenuEntry, Serial, render_menu
+from ipa_partitions.boot.grub_cfg import render_menu
 from ipa_partitions.boot.grubenv import (
     parse_environment,
     render_environment,
     update_environment,
 )
+from ipa_partitions.boot.menu import Menu, MenuEntry, Serial
 from ipa_partitions.deploy import Request, make_plan
 from ipa_partitions.disk.mount import READ_ONLY, mounted
 from ipa_partitions.disk.rootfs import RootFs
@@ -265,7 +266,9 @@ def test_two_systems_get_one_menu_and_one_boot_info(loop_disk, ramdisk):
     ]
     a, b = plan.resolved.systems
     menu = read(f"{disk}p2", "/grub/grub.cfg")
-    assert menu.count("menuentry ") == 2
+    assert menu.count("\nmenuentry ") == 2
+    assert menu.count("\nsubmenu ") == 1
+    assert menu.count("\n  menuentry ") == 1
     assert (
         f"menuentry 'A $(id) \"'\\''' --id 'a' {{\n"
         f"  search --fs-uuid --set=root '{a.root.uuid}'\n"
@@ -380,7 +383,8 @@ def test_one_system_holds_grub_in_its_own_boot(
     assert found == boot_info.BootDirectory(root.device, "/boot")
     with found.opened() as directory:
         assert {p.name for p in directory.iterdir()} == {
-            "boot-info.json", "grub", *(k.rpartition("/")[2] for k in KERNEL)
+            "boot-info.json", "boot-menu.json", "grub", "grub2",
+            *(k.rpartition("/")[2] for k in KERNEL),
         }  # fmt: skip
         info = boot_info.read(directory)
     assert info.multiboot_partition is None
@@ -449,14 +453,14 @@ def test_a_ramdisk_without_grub_is_noticed_before_anything_is_written(
     )
     assert "grub-install" in action.tools
 
-    (tmp_path / "grub2-install").write_text("#!/bin/sh\n")
-    (tmp_path / "grub2-install").chmod(0o755)
+    (tmp_path / "grub2-mkimage").write_text("#!/bin/sh\n")
+    (tmp_path / "grub2-mkimage").chmod(0o755)
     with monkeypatch.context() as patch:
         patch.setenv("PATH", str(tmp_path))
         assert "grub2-install" in action.tools
-    loader = replace(action._loader, modules=tmp_path)
+    loader = replace(action._loader, bios_modules=tmp_path)
     with pytest.raises(MachineError, match="GRUB for BIOS"):
-        loader.validate()
+        loader.validate(action.target)
 
 
 def test_installing_again_gives_the_same_and_resets_the_default(

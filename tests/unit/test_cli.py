@@ -244,15 +244,29 @@ def test_boot_verbs_pass_on_what_they_are_given(capsys, monkeypatch):
         deploy, "get_boot_info", lambda *args: calls.append(args) or INFO
     )
     monkeypatch.setattr(
+        deploy, "switch_boot", lambda *args: calls.append(args) or INFO
+    )
+    monkeypatch.setattr(
         deploy,
-        "switch_boot",
-        lambda *args, **options: calls.append((*args, options)) or INFO,
+        "confirm_boot",
+        lambda *args: calls.append(("confirm", *args)) or INFO,
+    )
+    monkeypatch.setattr(
+        deploy,
+        "refresh_boot",
+        lambda *args: calls.append(("refresh", *args)) or (INFO, ("b: x",)),
     )
     assert call("boot", "list") == 0
     assert capsys.readouterr().out == "* 0  one  One  root u-u\n"
     assert call("boot", "list", "--partition", "/dev/x", "--json") == 0
     assert json.loads(capsys.readouterr().out) == INFO.to_json()
     assert call("boot", "set", "one", "--partition", "/dev/x") == 0
+    assert call("boot", "once", "one") == 0
+    assert call("boot", "confirm", "--partition", "/dev/x") == 0
+    assert call("boot", "refresh") == 0
+    assert "warning: b: x" in capsys.readouterr().err
     assert calls == [
-        (None,), ("/dev/x",), ("one", {"partition": "/dev/x"}),
+        (None,), ("/dev/x",),
+        ("one", False, "/dev/x"), ("one", True, None),
+        ("confirm", "/dev/x"), ("refresh", None),
     ]  # fmt: skip

@@ -30,7 +30,6 @@ import yaml
 from ipa_partitions import cli, hardware, layout
 from ipa_partitions.boot_info import BootInfo
 from ipa_partitions.deploy import Request, Result, make_plan
-from ipa_partitions.disk.machine import Machine
 from ipa_partitions.errors import LayoutErrors
 from ipa_partitions.extensions.partitions import PartitionsExtension
 from ipa_partitions.later import refusals
@@ -220,10 +219,6 @@ def of(*volumes, more=(), image=None, **keys):
 
 
 LATER = {
-    "uefi": of(boot={"firmware": "uefi"}),
-    "secure_boot": of(boot={"secure_boot": True}),
-    "fallback": of(boot={"fallback": True}),
-    "foreign": of(boot={"foreign": True}),
     "qcow2": of(image={"disk_format": "qcow2"}),
     "oci": of(image={"image_pull_url": "oci://host/one"}),
     "whole-disk": CLASSIC | {"image_type": "whole-disk"},
@@ -232,7 +227,7 @@ LATER = {
 
 def test_what_is_refused_for_now_is_told_and_nothing_else():
     answers = {
-        str(next(refusals(layout.parse(document), Machine((), "bios"))))
+        str(next(refusals(layout.parse(document))))
         for document in LATER.values()
     }
     told = re.findall(r"``(\$.*) is not supported yet``",

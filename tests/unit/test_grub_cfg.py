@@ -13,14 +13,23 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import pytest
 
 from ipa_partitions.boot.grub_cfg import (
-    Menu,
-    MenuEntry,
-    Serial,
     grub_quoted,
     render_menu,
+    render_stub,
+)
+from ipa_partitions.boot.menu import (
+    ChainEntry,
+    Listing,
+    Menu,
+    MenuEntry,
+    OtherKernel,
+    Serial,
 )
 
 ROOT = "2abf123d-d52f-4f62-a351-7358221bc51f"
@@ -38,6 +47,10 @@ PLAIN = MenuEntry("bob's", "Bob's }\n", "0a", "/vmlinuz", (), ())
 MENU = f"""\
 # Written by ipa-partitions. To boot another entry by default:
 # grub-editenv grubenv set saved_entry=NUMBER
+if [ "$grub_platform" = efi ]; then
+  insmod all_video
+  set gfxpayload=keep
+fi
 if serial --unit=1 --speed=9600; then
   terminal_input console serial
   terminal_output console serial
@@ -50,6 +63,7 @@ if [ -n "$saved_entry" ]; then
   set default="$saved_entry"
 fi
 if [ -n "$next_entry" ]; then
+  set fallback="$default"
   set default="$next_entry"
   set next_entry=
   save_env next_entry
@@ -85,6 +99,108 @@ def test_the_menu_has_an_entry_per_system_in_order():
     menu = Menu((DEBIAN, PLAIN), 1, 7, Serial(1, 9600), saves=True)
 
     assert render_menu(menu) == MENU
+
+
+LINKED = replace(
+    PLAIN,
+    name="a",
+    title="A",
+    command_line=("ro",),
+    links=("/vmlinuz", "/initrd.img"),
+    kernel="/boot/vmlinuz-6.1",
+    initrds=("/boot/initrd.img-6.1",),
+    others=(OtherKernel("6.0", "/boot/vmlinuz-6.0", (), ("ro",)),),
+)
+LISTED = replace(
+    LINKED,
+    links=(),
+    others=(),
+    listing=Listing(
+        "/loader/entries", "/vmlinuz-{}", "/initramfs-{}.img", "5.14-1"
+    ),
+)
+CHAIN = ChainEntry("foreign-1A-2B", "Other", "1A-2B", "/EFI/x.efi")
+
+
+@pytest.mark.parametrize(("entry", "text"), [
+    (LINKED, """\
+menuentry 'A' --id 'a' {
+  search --fs-uuid --set=root '0a'
+  if linux '/vmlinuz' 'ro'; then
+    initrd '/initrd.img'
+  else
+    linux '/boot/vmlinuz-6.1' 'ro'
+    initrd '/boot/initrd.img-6.1'
+  fi
+}
+submenu 'A: other kernels' {
+  menuentry 'A: 6.0' {
+    search --fs-uuid --set=root '0a'
+    linux '/boot/vmlinuz-6.0' 'ro'
+  }
+}
+"""),
+    (LISTED, """\
+menuentry 'A' --id 'a' {
+  search --fs-uuid --set=root '0a'
+  set version='5.14-1'
+  for entry in '/loader/entries/'*.conf; do
+    set found=
+    regexp --set=1:found '/[0-9a-f]{32}-([^/]+)[.]conf$' "$entry"
+    if [ -n "$found" -a -f '/vmlinuz-'"$found" \
+-a -f '/initramfs-'"$found"'.img' ]; then
+      if [ ! -f '/vmlinuz-'"$version" \
+-o '/vmlinuz-'"$found" -nt '/vmlinuz-'"$version" ]; then
+        set version="$found"
+      fi
+    fi
+  done
+  linux '/vmlinuz-'"$version" 'ro'
+  initrd '/initramfs-'"$version"'.img'
+}
+"""),
+    (CHAIN, """\
+menuentry 'Other' --id 'foreign-1A-2B' {
+  search --fs-uuid --set=root '1A-2B'
+  chainloader '/EFI/x.efi'
+}
+"""),
+    (replace(CHAIN, path=""), """\
+menuentry 'Other' --id 'foreign-1A-2B' {
+  search --fs-uuid --set=root '1A-2B'
+  chainloader '+1'
+}
+"""),
+])  # fmt: skip
+def test_an_entry_follows_what_the_system_has(entry, text):
+    own, foreign = (entry,), ()
+    if isinstance(entry, ChainEntry):
+        own, foreign = foreign, own
+    menu = Menu(own, 0, 5, None, saves=True, foreign=foreign)
+    assert render_menu(menu).endswith(f"set timeout=5\n{text}")
+
+
+def test_foreign_systems_count_on_and_other_kernels_come_last():
+    menu = Menu((LINKED, PLAIN), 0, 5, None, True, (), (CHAIN,))
+    tops = re.findall(
+        "^(?:menuentry|submenu) '(.+?)'", render_menu(menu), re.M
+    )
+    assert tops == ["A", "Bob", "Other", "A: other kernels"]
+
+
+def test_the_stub_leads_to_the_menu_or_its_copy():
+    assert (
+        render_stub("1-2", "/boot/grub")
+        == """\
+# Written by ipa-partitions.
+if search --fs-uuid --set=root '1-2'; then
+  set prefix=($root)'/boot/grub'
+  configfile "$prefix/grub.cfg"
+else
+  configfile "$prefix/menu.cfg"
+fi
+"""
+    )
 
 
 @pytest.mark.parametrize(("serial", "saves", "absent"), [

@@ -21,6 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipa_partitions import layout
+from ipa_partitions.actions.fstab import fstab_lines
 from ipa_partitions.disk.machine import Disk, Machine
 from ipa_partitions.disk.size import MIB
 from ipa_partitions.errors import LayoutErrors, MachineErrors
@@ -253,12 +254,6 @@ def test_every_missing_disk_is_told_at_once():
 
 
 @pytest.mark.parametrize(("described", "on", "at"), [
-    (document(disk(volume(9, "/")), images=ONE),
-     machine(1000, firmware="uefi"), "$.boot.firmware"),
-    (document(disk(volume(9, "/")), images=ONE, boot={"firmware": "both"}),
-     machine(1000), "$.boot.firmware"),
-    (document(disk(volume(9, "/")), images=ONE, boot={"fallback": True}),
-     machine(1000), "$.boot.fallback"),
     (document(disk(volume(9, "/")),
               images=[image("a", "file:///x.qcow2")]),
      machine(1000), "$.images[0].disk_format"),
@@ -270,6 +265,51 @@ def test_what_a_later_version_brings_is_one_clear_error(described, on, at):
         resolved(described, on)
     assert str(raised.value).startswith(f"{at}: ")
     assert "not supported yet" in str(raised.value)
+
+
+@pytest.mark.parametrize(("booted", "asked", "roles", "tells"), [
+    ("bios", "auto", ["bios_boot", "partition"],        False),
+    ("uefi", "auto", ["esp", "partition"],              True),
+    ("bios", "uefi", ["esp", "partition"],              False),
+    ("uefi", "bios", ["bios_boot", "partition"],        False),
+    ("uefi", "both", ["bios_boot", "esp", "partition"], True),
+    ("bios", "both", ["bios_boot", "esp", "partition"], False),
+])  # fmt: skip
+def test_the_firmware_decides_what_is_there_to_boot_from(
+    booted, asked, roles, tells
+):
+    found = resolved(
+        document(disk(volume(9, "/")), images=ONE, boot={"firmware": asked}),
+        machine(1000, firmware=booted),
+    )
+    assert [p.role for p in found.disks[0].partitions] == roles
+    assert len(found.esps) == ("esp" in roles)
+    assert found.tells_firmware == tells
+
+
+@pytest.mark.parametrize(("boot", "warning"), [
+    ({"fallback": True},    "$.boot.fallback: there is no second system"),
+    ({"secure_boot": True}, "$.boot.secure_boot: BIOS has no Secure Boot"),
+])  # fmt: skip
+def test_what_has_no_effect_is_a_warning(boot, warning):
+    found = resolved(
+        document(disk(volume(9, "/")), images=ONE, boot=boot), machine(1000)
+    )
+    assert [w for w in found.warnings if w.startswith(warning)]
+
+
+def test_the_esp_is_in_fstab_but_not_in_the_tree():
+    found = resolved(
+        document(
+            disk(volume(100, "/boot/efi"), volume(9, "/")),
+            images=ONE,
+            boot={"firmware": "uefi"},
+        ),
+        machine(1000),
+    )
+    (system,) = found.systems
+    assert [v.content.mount for v in system.mounts] == ["/"]
+    assert [line.mount for line in fstab_lines(system)] == ["/", "/boot/efi"]
 
 
 def test_a_block_image_needs_a_volume_for_its_own():

@@ -21,13 +21,14 @@ from __future__ import annotations
 
 import functools
 import json
+import shutil
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tests import systems
 from tests.kept import CACHE
@@ -45,6 +46,7 @@ PROBE_TIMEOUT_S = 20
 EMULATED = ("-accel", "tcg,thread=multi", "-cpu", "max,cx16=off")
 VIRTUAL = ("-accel", "kvm", "-cpu", "host")
 
+<<<<<<< HEAD
 # For every kernel that is to boot here: the clock of an emulated processor
 # is not steady, and on a busy machine its timer seems not to work at all,
 # which a kernel that looks for that takes for the end.
@@ -52,6 +54,29 @@ CLOCK = "tsc=unstable no_timer_check"
 
 # Of systems that are deployed: their console is what tests read.
 KERNEL_PARAMS = f"console=ttyS0 {CLOCK} {systems.POWER_OFF}"
+=======
+# Debian's OVMF: the program and, blank or with Microsoft's keys, what it
+# keeps. Only with SMM can a kernel not write to that.
+_OVMF = Path("/usr/share/OVMF")
+_FIRMWARE = {
+    "uefi": ("OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd", ("-machine", "q35")),
+    "secure": (
+        "OVMF_CODE_4M.secboot.fd",
+        "OVMF_VARS_4M.ms.fd",
+        (
+            "-machine", "q35,smm=on",
+            "-global", "driver=cfi.pflash01,property=secure,value=on",
+        ),
+    ),
+}  # fmt: skip
+
+# For every kernel that is to boot here: its console is what tests read, and
+# the clock of an emulated processor is not steady.
+KERNEL_PARAMS = f"console=ttyS0 tsc=unstable {systems.POWER_OFF}"
+>>>>>>> 7562ce2 (Boot by UEFI and Secure Boot; follow kernels, fall back, refresh)
+
+
+Firmware = Literal["bios", "uefi", "secure"]
 
 
 class BootError(AssertionError):
@@ -85,15 +110,19 @@ class Facts:
 
 def boot_disk(
     *disks: Path,
+    firmware: Firmware = "bios",
+    variables: Path | None = None,
     snapshot: bool = True,
     timeout_s: int = TIMEOUT_S,
     watch: Callable[[str], None] = lambda line: None,
 ) -> Facts:
-    """Boot the first of ``disks`` under BIOS, return what its system says.
+    """Boot the first of ``disks`` and return what its system says.
 
-    With ``snapshot`` nothing that the system writes stays, so it is ended
-    when it is up. ``watch`` gets every line of the console. Raises BootError
-    if no system says that it is up within ``timeout_s``.
+    ``secure`` is UEFI that enforces Secure Boot; ``variables`` is a file
+    for what UEFI keeps, made if it is not there. With ``snapshot`` nothing
+    that the system writes to disks stays, so it is ended when it is up.
+    ``watch`` gets every line of the console. Raises BootError if no system
+    says that it is up within ``timeout_s``.
     """
 
     def is_done(line: str) -> bool:
@@ -105,18 +134,35 @@ def boot_disk(
         f"file={disk},if=virtio,format=raw,snapshot={snapshot_word}"
         for disk in disks
     )
-    argv = _argv(
-        *(word for drive in drives for word in ("-drive", drive)),
-        accelerator=VIRTUAL if has_kvm() else EMULATED,
-    )
     started = time.monotonic()
-    console = _run(argv, timeout_s, is_done)
+    with tempfile.TemporaryDirectory() as scratch:
+        argv = _argv(
+            *firmware_argv(firmware, variables or Path(scratch) / "vars"),
+            *(word for drive in drives for word in ("-drive", drive)),
+            accelerator=VIRTUAL if has_kvm() else EMULATED,
+        )
+        console = _run(argv, timeout_s, is_done)
     seconds = time.monotonic() - started
     for line in console.splitlines():
         _, found, told = line.partition(f"{systems.UP} ")
         if found:
             return _facts(json.loads(told), console, seconds)
     raise BootError(f"no system came up in {seconds:.0f} s", console)
+
+
+def firmware_argv(firmware: Firmware, variables: Path) -> tuple[str, ...]:
+    """Return the words for ``firmware``, which keeps ``variables``."""
+    if firmware == "bios":
+        return ()
+    code, blank, machine = _FIRMWARE[firmware]
+    if not variables.exists():
+        shutil.copyfile(_OVMF / blank, variables)
+    flash = "if=pflash,format=raw"
+    return (
+        *machine,
+        "-drive", f"{flash},unit=0,readonly=on,file={_OVMF / code}",
+        "-drive", f"{flash},unit=1,file={variables}",
+    )  # fmt: skip
 
 
 def _facts(told: dict[str, Any], console: str, seconds: float) -> Facts:
