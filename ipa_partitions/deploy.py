@@ -33,16 +33,8 @@ from ipa_partitions.boot_info import (
     switch,
 )
 from ipa_partitions.capture import capture as captured
-<<<<<<< HEAD
 from ipa_partitions.disk.inventory import inventory_up, read_inventory
-=======
-from ipa_partitions.disk.inventory import (
-    Inventory,
-    inventory_up,
-    read_inventory,
-)
 from ipa_partitions.disk.look import devices_by_uuid, filesystem_tags
->>>>>>> 7562ce2 (Boot by UEFI and Secure Boot; follow kernels, fall back, refresh)
 from ipa_partitions.disk.machine import Disk, Machine
 from ipa_partitions.disk.match import NoSingleDiskError, by_name
 from ipa_partitions.disk.namespace import with_private_mounts

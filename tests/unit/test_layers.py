@@ -33,11 +33,15 @@ ROWS = (
     ("disk",),
     ("images", "boot"),
     ("layout",),
-<<<<<<< HEAD
-    ("resolved", "later", "resolve", "stack", "boot_info", "locate"),
-=======
-    ("resolved", "later", "resolve", "stack", "boot_info", "refresh"),
->>>>>>> 7562ce2 (Boot by UEFI and Secure Boot; follow kernels, fall back, refresh)
+    (
+        "resolved",
+        "later",
+        "resolve",
+        "stack",
+        "boot_info",
+        "locate",
+        "refresh",
+    ),
     ("verify", "capture"),
     ("plan",),
     ("actions",),

@@ -46,15 +46,6 @@ PROBE_TIMEOUT_S = 20
 EMULATED = ("-accel", "tcg,thread=multi", "-cpu", "max,cx16=off")
 VIRTUAL = ("-accel", "kvm", "-cpu", "host")
 
-<<<<<<< HEAD
-# For every kernel that is to boot here: the clock of an emulated processor
-# is not steady, and on a busy machine its timer seems not to work at all,
-# which a kernel that looks for that takes for the end.
-CLOCK = "tsc=unstable no_timer_check"
-
-# Of systems that are deployed: their console is what tests read.
-KERNEL_PARAMS = f"console=ttyS0 {CLOCK} {systems.POWER_OFF}"
-=======
 # Debian's OVMF: the program and, blank or with Microsoft's keys, what it
 # keeps. Only with SMM can a kernel not write to that.
 _OVMF = Path("/usr/share/OVMF")
@@ -70,10 +61,13 @@ _FIRMWARE = {
     ),
 }  # fmt: skip
 
-# For every kernel that is to boot here: its console is what tests read, and
-# the clock of an emulated processor is not steady.
-KERNEL_PARAMS = f"console=ttyS0 tsc=unstable {systems.POWER_OFF}"
->>>>>>> 7562ce2 (Boot by UEFI and Secure Boot; follow kernels, fall back, refresh)
+# For every kernel that is to boot here: the clock of an emulated processor
+# is not steady, and on a busy machine its timer seems not to work at all,
+# which a kernel that looks for that takes for the end.
+CLOCK = "tsc=unstable no_timer_check"
+
+# Of systems that are deployed: their console is what tests read.
+KERNEL_PARAMS = f"console=ttyS0 {CLOCK} {systems.POWER_OFF}"
 
 
 Firmware = Literal["bios", "uefi", "secure"]
