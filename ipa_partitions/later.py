@@ -36,12 +36,10 @@ def _unsupported(layout: model.Layout) -> Iterator[tuple[str, str]]:
 def _unsupported_image(
     layout: model.Layout, image: model.Image
 ) -> Iterator[tuple[str, str]]:
-    scheme, disk_format = url_scheme(image.url), image.disk_format
+    scheme = url_scheme(image.url)
     url_key = "urls[0]" if layout.form == "classic" else "image_pull_url"
     # The catalog is no source: it says which URL is meant.
     if scheme not in {*registry.load("sources"), "catalog"}:
         yield f"{image.at}.{url_key}", f"the source {scheme}"
-    if disk_format not in registry.load("deployers"):
-        yield f"{image.at}.disk_format", f"the disk format {disk_format}"
     if image.type == "whole-disk":
         yield f"{image.at}.image_type", "a whole-disk image"

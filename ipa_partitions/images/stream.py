@@ -66,12 +66,14 @@ class Stream:
 class Peek:
     """The start of an image, and the least that all of it unpacks to.
 
-    ``size_bytes`` is exact where it is not None.
+    ``size_bytes`` is exact where it is not None. ``read_at`` is that of
+    Stream.
     """
 
     head: bytes
     least_bytes: int
     size_bytes: int | None
+    read_at: Callable[[int, int], bytes | None]
 
 
 @contextmanager
@@ -114,17 +116,29 @@ def peek(image: Image) -> Peek:
 
     Raises ImageError as ``streamed`` does.
     """
+    with started(image) as start:
+        return start
+
+
+@contextmanager
+def started(image: Image) -> Iterator[Peek]:
+    """Yield the start of ``image``, whose parts can be asked for meanwhile.
+
+    Raises ImageError as ``streamed`` does.
+    """
     sums.digest_of(image)
     with _opened(image) as stream:
-        size_bytes = stream.size_bytes
+        is_plain = image.compression == "none"
+        read_at = _reader_at(stream, is_plain)
         packed = _declared(_chunks(stream), image)
-        if image.compression == "none":
-            head = _start(packed)
-            return Peek(head, size_bytes or 0, size_bytes)
+        if is_plain:
+            size_bytes = stream.size_bytes
+            yield Peek(_start(packed), size_bytes or 0, size_bytes, read_at)
+            return
         first = next(packed, memoryview(b""))
         least_bytes = _frame_bytes(first) if image.compression == "zstd" else 0
         plain = _unpacked(_chained(first, packed), image)
-        return Peek(_start(plain), least_bytes, None)
+        yield Peek(_start(plain), least_bytes, None, read_at)
 
 
 @contextmanager

@@ -29,7 +29,7 @@ from ipa_partitions.actions.spread import SpreadImage
 from ipa_partitions.disk.mount import mounted
 from ipa_partitions.disk.tree import Mount, mounted_tree
 from ipa_partitions.errors import CommandError, ImageError
-from ipa_partitions.images.deployers.raw import read_uuid
+from ipa_partitions.images.deployers.block import read_uuid
 from tests.functional.file_images import (
     MIB,
     UUID,

@@ -32,7 +32,8 @@ from ipa_partitions.disk.mount import mounted
 from ipa_partitions.errors import ActionError, ImageError
 from ipa_partitions.images import device
 from ipa_partitions.images.deployers import BlockTarget
-from ipa_partitions.images.deployers.raw import RAW, read_uuid
+from ipa_partitions.images.deployers.block import read_uuid
+from ipa_partitions.images.deployers.raw import RAW
 from ipa_partitions.images.image import Image
 from tests.servers import Faults, Server
 

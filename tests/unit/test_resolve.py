@@ -254,9 +254,6 @@ def test_every_missing_disk_is_told_at_once():
 
 
 @pytest.mark.parametrize(("described", "on", "at"), [
-    (document(disk(volume(9, "/")),
-              images=[image("a", "file:///x.qcow2")]),
-     machine(1000), "$.images[0].disk_format"),
     (document(disk(volume(9, "/")), images=[image("a", "oci://h/x")]),
      machine(1000), "$.images[0].image_pull_url"),
 ])  # fmt: skip

@@ -14,22 +14,18 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from typing import Literal
 
-from ipa_partitions.disk import filesystem
-from ipa_partitions.disk.filesystem import Argv, Filesystem
-from ipa_partitions.disk.mount import mounted
-from ipa_partitions.errors import CommandError, ImageError
 from ipa_partitions.images import device as block_device
-from ipa_partitions.images import magic, stream
+from ipa_partitions.images import stream
 from ipa_partitions.images.deployers import BlockTarget
+from ipa_partitions.images.deployers.block import (
+    check_size,
+    check_start,
+    renew,
+)
 from ipa_partitions.images.image import Image
-from ipa_partitions.run import run
-
-# Enough of what a checker says: it may list every file.
-_SAID_CHARACTERS = 1000
 
 
 @dataclass(frozen=True)
@@ -43,7 +39,7 @@ class Raw:
         """Look at the start of the image; see BlockDeployer."""
         start = stream.peek(image)
         check_start(image, target, start.head, start.size_bytes)
-        _check_size(image, target, start.least_bytes)
+        check_size(image, target, start.least_bytes)
 
     def execute(self, image: Image, target: BlockTarget) -> None:
         """Write it; see BlockDeployer."""
@@ -63,100 +59,3 @@ class Raw:
 
 
 RAW = Raw()
-
-
-def check_start(
-    image: Image, target: BlockTarget, head: bytes, size_bytes: int | None
-) -> None:
-    """Raise ImageError unless ``head`` starts what ``target`` declares.
-
-    ``size_bytes`` is the length of the image, if known.
-    """
-    found = magic.look(head)
-    is_file_system = found.name in magic.FILE_SYSTEMS
-    wanted = target.file_system
-    if wanted == "none":
-        if found.name and not is_file_system and found != magic.DISK:
-            raise ImageError(f"{image.public_url}: is {found.name}, not raw")
-        return
-    if found.name != wanted and (found.name or wanted in magic.FILE_SYSTEMS):
-        raise ImageError(
-            f"{image.public_url}: holds {found.name or 'no filesystem'},"
-            f" and {target.device} is declared to be {wanted}"
-        )
-    if found.size_bytes is None:
-        return
-    _check_size(image, target, found.size_bytes)
-    if size_bytes is not None and size_bytes < found.size_bytes:
-        raise ImageError(
-            f"{image.public_url}: is cut: {size_bytes} bytes, and its"
-            f" {found.name} has {found.size_bytes}"
-        )
-
-
-def _check_size(image: Image, target: BlockTarget, size_bytes: int) -> None:
-    if size_bytes > target.size_bytes:
-        raise ImageError(
-            f"{image.public_url}: its {size_bytes} bytes do not fit the"
-            f" {target.size_bytes} of {target.device}"
-        )
-
-
-def renew(image: Image, target: BlockTarget) -> None:
-    """Give the filesystem its own UUID and label, and all of the volume.
-
-    Raises ImageError if it is damaged or was not unmounted.
-    """
-    kind = filesystem.known()[target.file_system]
-    words = functools.partial(_words, target)
-    if kind.check:
-        try:
-            run(*words(kind.check), ok_codes=kind.check_ok_codes)
-        except CommandError as error:
-            said = str(error)[:_SAID_CHARACTERS]
-            raise ImageError(
-                f"{image.public_url}: its {target.file_system} is damaged,"
-                f" or was not unmounted: {said}"
-            ) from error
-    if kind.new_uuid:
-        run(*words(kind.new_uuid))
-    if kind.new_label and target.label:
-        run(*words(kind.new_label))
-    _grow(kind, target)
-    # xfs_admin succeeds also where it refuses to touch a dirty log.
-    if read_uuid(target.device) != target.uuid:
-        raise ImageError(
-            f"{image.public_url}: its {target.file_system} keeps its old"
-            " UUID; was it unmounted?"
-        )
-
-
-def read_uuid(device: str) -> str:
-    """Return the UUID of the filesystem on ``device``."""
-    return run(
-        "blkid", "--probe",
-        "--match-tag", "UUID", "--output", "value",
-        device,
-    ).strip()  # fmt: skip
-
-
-def _grow(kind: Filesystem, target: BlockTarget) -> None:
-    if not kind.grow:
-        return
-    if not kind.grows_mounted:
-        run(*_words(target, kind.grow))
-        return
-    with mounted(target.device) as root:
-        run(*_words(target, kind.grow, str(root)))
-
-
-def _words(target: BlockTarget, argv: Argv, root: str = "") -> Argv:
-    return tuple(
-        word.format(
-            device=target.device,
-            uuid=filesystem.known()[target.file_system].uuid_word(target.uuid),
-            label=target.label,
-            root=root,
-        )
-        for word in argv
-    )
