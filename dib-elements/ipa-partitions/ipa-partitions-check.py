@@ -44,11 +44,6 @@ X86_FILES = (
     "/usr/lib/grub/i386-pc/modinfo.sh",
     "/usr/lib/grub/x86_64-efi/modinfo.sh",
 )
-X86_SIGNED = (
-    "/usr/lib/shim/shimx64.efi.signed",
-    "/usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed",
-)
-
 GROUPS = (
     "ironic_python_agent.extensions",
     "ironic_python_agent.hardware_managers",
@@ -64,9 +59,13 @@ def missing_programs(red_hat: bool) -> Iterator[str]:
 
 def missing_files(machine: str) -> Iterator[str]:
     """Yield the files of boot loaders that are not there."""
-    for name in X86_FILES + X86_SIGNED if machine == "x86_64" else ():
+    for name in X86_FILES if machine == "x86_64" else ():
         if not Path(name).is_file():
             yield f"the file {name}"
+    from ipa_partitions.boot.efi import find_signed
+
+    if find_signed() is None:
+        yield "a signed shim and GRUB"
 
 
 def broken_plugins() -> Iterator[str]:
