@@ -25,6 +25,7 @@ from ipa_partitions.images import catalog
 from ipa_partitions.images.access import ANYBODY, Access
 from ipa_partitions.images.configdrive import ConfigDrive
 from ipa_partitions.layout.check import problems
+from ipa_partitions.layout.images import compression_of, format_of
 from ipa_partitions.layout.model import Checksum, Image, Layout
 from ipa_partitions.layout.mounts import contents
 from ipa_partitions.urls import public_url, url_scheme
@@ -104,7 +105,45 @@ def _may_deploy(image: Image, layout: Layout) -> bool:
 def _located(image: Image, layout: Layout) -> Image:
     if url_scheme(image.url) == "catalog":
         return _from_catalog(image, layout)
+    if url_scheme(image.url) == "oci":
+        return _from_registry(image)
     return image
+
+
+def _from_registry(image: Image) -> Image:
+    """Return the image by its digest, with what its manifest declares."""
+    from ipa_partitions.images.oci import Registry  # slow to load
+
+    registry = Registry(image.url, image.access)
+    artifact = registry.artifact()
+    LOG.info("%s is %s", public_url(image.url), public_url(artifact.url))
+    if artifact.is_container:
+        if image.is_format_declared and image.disk_format != "tar":
+            raise ImageError(
+                f"{registry.name}: is a container image, which is tar, not"
+                f" {image.disk_format}"
+            )
+        if image.checksum:
+            raise ImageError(
+                f"{registry.name}: is a container image, whose layers have"
+                " their own checksums: name it by its digest"
+            )
+        return replace(
+            image, url=artifact.url, disk_format="tar", compression="none"
+        )
+    (layer,) = artifact.layers
+    return replace(
+        image,
+        url=artifact.url,
+        disk_format=image.disk_format
+        if image.is_format_declared
+        else format_of(layer.title),
+        compression=image.compression
+        if image.is_compression_declared
+        else compression_of(layer.title or layer.media_type),
+        checksum=image.checksum or Checksum("sha256", layer.sha256),
+        size_bytes=layer.size_bytes,
+    )
 
 
 def _from_catalog(image: Image, layout: Layout) -> Image:

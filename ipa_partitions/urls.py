@@ -26,6 +26,13 @@ _WITH_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _RSYNC_MODULE = re.compile(
     r"(?:[A-Za-z0-9_.-]+@)?[A-Za-z0-9][A-Za-z0-9_.-]*::[^:/-][^:]*"
 )
+# As the specification of the registries' API has them.
+OCI_PATH = re.compile(
+    r"/(?P<repository>[a-z0-9]+(?:[._/-]+[a-z0-9]+)*)"
+    r"(?::(?P<tag>\w[\w.-]{0,127}))?"
+    r"(?:@(?P<digest>sha256:[0-9a-f]{64}))?",
+    re.ASCII,
+)
 _CATALOG = re.compile(r"catalog:[A-Za-z0-9.-]+(?:/[A-Za-z0-9._-]+){1,2}")
 _SSH = re.compile(r"[A-Za-z0-9_][\w.-]*@[A-Za-z0-9][\w.-]*:[^:].*")
 
@@ -85,6 +92,12 @@ def _checked_scheme(url: str) -> str:
             raise ValueError(f"{public_url(url)!r} is not file:///path")
     elif not parts.hostname or parts.hostname.startswith("-"):
         raise ValueError(f"{public_url(url)!r} names no host")
+    elif scheme == "oci" and (
+        not OCI_PATH.fullmatch(parts.path) or parts.query or parts.fragment
+    ):
+        raise ValueError(
+            f"{public_url(url)!r} is not oci://host/repository[:tag][@digest]"
+        )
     return scheme
 
 

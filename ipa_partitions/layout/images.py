@@ -30,16 +30,19 @@ SCHEMES = (
     "http", "https", "file", "rsync", "ssh", "oci", "catalog",
 )  # fmt: skip
 _TREE_SCHEMES = ("rsync", "ssh")
-_COMPRESSION = {".gz": "gzip", ".xz": "xz", ".zst": "zstd", ".zstd": "zstd"}
+_COMPRESSION = {
+    ".gz": "gzip", ".xz": "xz", ".zst": "zstd", ".zstd": "zstd",
+    # The media types of registries.
+    "+gzip": "gzip", "+zstd": "zstd", ".tar.gzip": "gzip",
+}  # fmt: skip
 _DIGESTS = {64: "sha256", 128: "sha512"}
 
 
 def build_image(at: str, image: doc.Image) -> model.Image:
     """Return the image with what its URL declares filled in."""
     path = url_path(image.image_pull_url)
-    declared = (c for end, c in _COMPRESSION.items() if path.endswith(end))
     disk_format = image.disk_format or _format(image.image_pull_url, path)
-    by_suffix = "none" if disk_format == "dir" else next(declared, "none")
+    by_suffix = "none" if disk_format == "dir" else compression_of(path)
     return model.Image(
         at=at,
         name=image.name,
@@ -56,6 +59,7 @@ def build_image(at: str, image: doc.Image) -> model.Image:
         deploy=image.deploy,
         type=image.image_type,
         is_format_declared=image.disk_format is not None,
+        is_compression_declared=image.compression is not None,
     )
 
 
@@ -65,6 +69,11 @@ def _format(url: str, path: str) -> str:
         return "dir"
     if _scheme(url) == "catalog":
         return "squashfs"  # until its server says otherwise
+    return format_of(path)
+
+
+def format_of(path: str) -> str:
+    """Return the format that the suffixes of ``path`` stand for."""
     if re.search(r"\.tar(\.[^./]+)?$", path):
         return "tar"
     plain = re.sub(r"\.(gz|xz|zst|zstd)$", "", path)
@@ -72,6 +81,12 @@ def _format(url: str, path: str) -> str:
         if plain.endswith(f".{name}"):
             return name
     return "raw"
+
+
+def compression_of(path: str) -> str:
+    """Return the compression that the last suffix of ``path`` stands for."""
+    declared = (c for end, c in _COMPRESSION.items() if path.endswith(end))
+    return next(declared, "none")
 
 
 def _scheme(url: str) -> str | None:

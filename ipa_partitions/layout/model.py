@@ -213,7 +213,8 @@ class Image:
     """An operating system (``os``), or ``data``, to deploy.
 
     ``url`` may hold secrets: print ``urls.public_url(url)``. Where
-    ``is_format_declared`` is False its server may know better;
+    ``is_format_declared`` or ``is_compression_declared`` are False its
+    server may know better;
     ``size_bytes`` is what has to come, if that is known.
     """
 
@@ -231,6 +232,7 @@ class Image:
     type: Literal["os", "data", "whole-disk"]
     access: Access = ANYBODY
     is_format_declared: bool = True
+    is_compression_declared: bool = True
     size_bytes: int | None = None
 
 

@@ -259,5 +259,5 @@ def test_proxies_are_those_of_the_document_or_the_environment(
 
 
 def test_an_unknown_scheme_names_those_that_are_known() -> None:
-    with pytest.raises(ImageError, match=r"no source for oci, .*file.*http"):
-        download("oci://127.0.0.1/x")
+    with pytest.raises(ImageError, match=r"no source for ftp, .*file.*http"):
+        download("ftp://127.0.0.1/x")

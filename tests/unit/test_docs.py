@@ -219,7 +219,6 @@ def of(*volumes, more=(), image=None, **keys):
 
 
 LATER = {
-    "oci": of(image={"image_pull_url": "oci://host/one"}),
     "whole-disk": CLASSIC | {"image_type": "whole-disk"},
 }  # fmt: skip
 

@@ -253,17 +253,6 @@ def test_every_missing_disk_is_told_at_once():
     assert len(raised.value.errors) == 2
 
 
-@pytest.mark.parametrize(("described", "on", "at"), [
-    (document(disk(volume(9, "/")), images=[image("a", "oci://h/x")]),
-     machine(1000), "$.images[0].image_pull_url"),
-])  # fmt: skip
-def test_what_a_later_version_brings_is_one_clear_error(described, on, at):
-    with pytest.raises(MachineErrors) as raised:
-        resolved(described, on)
-    assert str(raised.value).startswith(f"{at}: ")
-    assert "not supported yet" in str(raised.value)
-
-
 @pytest.mark.parametrize(("booted", "asked", "roles", "tells"), [
     ("bios", "auto", ["bios_boot", "partition"],        False),
     ("uefi", "auto", ["esp", "partition"],              True),

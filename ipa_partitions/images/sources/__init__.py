@@ -106,16 +106,18 @@ def opened(url: str, access: Access = ANYBODY) -> Iterator[ByteStream]:
 
 def read(url: str, limit_bytes: int, access: Access = ANYBODY) -> bytes:
     """Return all of a small file; raises ImageError if it is too long."""
-    content = bytearray()
     with opened(url, access) as stream:
-        buffer = memoryview(bytearray(_READ_BYTES))
-        while count := stream.readinto(buffer):
-            content += buffer[:count]
-            if len(content) > limit_bytes:
-                raise ImageError(
-                    f"{urls.public_url(url)}: is longer than"
-                    f" {limit_bytes} bytes"
-                )
+        return read_rest(stream, limit_bytes, urls.public_url(url))
+
+
+def read_rest(stream: ByteStream, limit_bytes: int, name: str) -> bytes:
+    """Return all of a stream that calls itself ``name`` in errors."""
+    content = bytearray()
+    buffer = memoryview(bytearray(_READ_BYTES))
+    while count := stream.readinto(buffer):
+        content += buffer[:count]
+        if len(content) > limit_bytes:
+            raise ImageError(f"{name}: is longer than {limit_bytes} bytes")
     return bytes(content)
 
 
