@@ -19,6 +19,7 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
+from ipa_partitions import boot_info
 from ipa_partitions.boot import grubenv, menu_file
 from ipa_partitions.boot.entries import Bootable
 from ipa_partitions.boot.grub_cfg import render_menu
@@ -52,6 +53,15 @@ def refresh(directory: Path, devices: Mapping[str, str]) -> tuple[str, ...]:
     menu_file.write(directory, dataclasses.replace(file, menu=menu))
     boot = RootFs(directory)
     boot.write(grubenv.menu_path(boot), render_menu(menu))
+    info = boot_info.read(directory)
+    titles = [entry.title for entry in (*menu.entries, *menu.foreign)]
+    elements = (
+        dataclasses.replace(element, boot_name=title)
+        for element, title in zip(info.elements, titles, strict=True)
+    )
+    boot_info.write(
+        directory, dataclasses.replace(info, elements=tuple(elements))
+    )
     return tuple(problems)
 
 
