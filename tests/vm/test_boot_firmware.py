@@ -1,0 +1,142 @@
+#    Licensed under the Apache License, Version 2.0 (the "License"); you may
+#    not use this file except in compliance with the License. You may obtain
+#    a copy of the License at
+#
+#         http://www.apache.org/licenses/LICENSE-2.0
+#
+#    Unless required by applicable law or agreed to in writing, software
+#    distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+#    WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+#    License for the specific language governing permissions and limitations
+#    under the License.
+
+"""Every kind of root under every firmware, from one deployment each.
+
+A disk for ``both`` boots under BIOS, under UEFI and with Secure Boot
+enforced, so each row is deployed once and booted three times.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ipa_partitions import deploy
+from ipa_partitions.deploy import Request
+from tests import loops, program, systems
+from tests.vm import qemu
+
+# It is built here: there is no network in the test machine.
+IMAGE = systems.debian_13()
+
+# After the code for BIOS and the ESP.
+MULTIBOOT = 3
+
+SECURE = "secureboot: Secure boot enabled"
+
+ROOT = {"size": "1 GiB", "mount": "/"}
+PARTITION = {"type": "partition", **ROOT}
+
+# Name: the volumes of each disk, what stands on them, the names of images.
+ROWS: dict[str, tuple[list[list[dict]], list[dict], list[str]]] = {
+    "one image": ([[PARTITION]], [], ["one"]),
+    "two images": (
+        [[PARTITION | {"images": [name]} for name in ("one", "two")]],
+        [],
+        ["one", "two"],
+    ),
+    "root on lvm": (
+        [[{"type": "pv", "size": "remaining", "vg": "vg0"}]],
+        [{"type": "vg", "id": "vg0",
+          "volumes": [{"type": "lv", "name": "root", **ROOT}]}],
+        ["one"],
+    ),
+    "root on md": (
+        [[{"type": "raid", "size": "1 GiB", "raid": "md0"}]] * 2,
+        [{"type": "raid", "id": "md0", "level": 1, "mount": "/"}],
+        ["one"],
+    ),
+    "root on btrfs": (
+        [[{"type": "partition", "size": "1 GiB", "file_system": "btrfs",
+           "subvolumes": [{"name": "@", "mount": "/"}]}]],
+        [],
+        ["one"],
+    ),
+}  # fmt: skip
+
+
+def deployed(disks: Sequence[str], row: str) -> dict[str, Any]:
+    volumes, further, names = ROWS[row]
+    on_disks = [
+        {"type": "disk", "id": {"type": "name", "value": disk},
+         "volumes": each}
+        for disk, each in zip(disks, volumes, strict=True)
+    ]  # fmt: skip
+    document = {
+        "partitions_policy": "clean",
+        "partitions": [*on_disks, *further],
+        "images": [
+            {"name": name, "image_pull_url": f"file://{IMAGE.path}"}
+            for name in names
+        ],
+        "deploy_data": {"kernel_params": qemu.KERNEL_PARAMS},
+        "boot": {"timeout_s": 1, "firmware": "both"},
+    }
+    return deploy.deploy(Request(document)).to_json()
+
+
+def boots(firmware: qemu.Firmware, files: list[Path], told: dict) -> None:
+    elements = told["elements"]
+    for element in elements:
+        if element["grub_id"]:
+            choose(files[0], element["os_id"])
+        facts = qemu.boot_disk(*files, firmware=firmware)
+        assert facts.root_uuid == element["root_uuid"]
+        assert facts.failed_units == ""
+        assert (SECURE in facts.console) == (firmware == "secure")
+        assert titles(facts.console) == {e["boot_name"] for e in elements}
+    # A mirror has a loader on either disk.
+    for file in files if len(files) > 1 else ():
+        facts = qemu.boot_disk(file, firmware=firmware)
+        assert facts.root_uuid == elements[0]["root_uuid"]
+
+
+def choose(disk: Path, image: str) -> None:
+    with loops.attached(disk) as device:
+        loops.find_partitions(device)
+        program.output(
+            "boot", "set", image, "--partition", f"{device}p{MULTIBOOT}"
+        )
+
+
+def titles(console: str) -> set[str]:
+    """Return the entries that the menu has shown."""
+    text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "\n", console)
+    return set(re.findall(r"^\*?(\S.* \(on /dev/\S+\)\S*) *$", text, re.M))
+
+
+def rows(firmware: qemu.Firmware) -> list[Any]:
+    return [
+        pytest.param(
+            row,
+            id=f"{row}, {firmware}",
+            marks=pytest.mark.disks(
+                *["3 GiB"] * len(ROWS[row][0]),
+                timeout_s=600,
+                then=partial(boots, firmware),
+            ),
+        )
+        for row in ROWS
+    ]
+
+
+@pytest.mark.parametrize(
+    "row", [*rows("bios"), *rows("uefi"), *rows("secure")]
+)
+def test_it_boots(disks, record_property, row):
+    record_property("elements", deployed(disks, row)["boot_info"]["elements"])
