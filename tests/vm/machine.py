@@ -186,11 +186,12 @@ def running(
     argv: list[str],
     folder: Path,
     environment: Mapping[str, str],
+    firmware: tuple[str, ...] = (),
 ) -> Iterator[Machine]:
     """Boot a machine that runs ``argv`` in ``folder``; yield, then end it.
 
     ``argv`` reads and writes /dev/virtio-ports/PORT; when it ends, the
-    machine powers off.
+    machine powers off. ``firmware`` is as of ``qemu.firmware_argv``.
     """
     with ExitStack() as stack:
         scratch = Path(
@@ -215,7 +216,7 @@ def running(
         qmp, qmp_there = _pair(stack)
         console = scratch / "console"
         process = subprocess.Popen(
-            _argv(start, console, port_there, qmp_there, tpm),
+            [*_argv(start, console, port_there, qmp_there, tpm), *firmware],
             stdin=subprocess.DEVNULL,
             pass_fds=[end.fileno() for end in (port_there, qmp_there, tpm)],
         )
