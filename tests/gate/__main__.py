@@ -41,7 +41,7 @@ def main() -> None:
         "unshare", "--net", "--mount", "--pid", "--fork", "--kill-child",
         "--mount-proc", str(HERE / "namespace.sh"),
         str(places.STATE), places.HOST,
-        sys.executable, "-m", "pytest", "-p", "no:cacheprovider",
+        sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-s",
         *(sys.argv[1:] or [str(HERE)]),
     )  # fmt: skip
     os.execvp(argv[0], argv)
