@@ -50,7 +50,7 @@ from ipa_partitions.errors import (
     PartitionsError,
 )
 from ipa_partitions.layout import Layout
-from ipa_partitions.progress import Listener, listening
+from ipa_partitions.progress import Listener, Whole, listening
 from ipa_partitions.resolved import ResolvedLayout, SpaceRequest
 
 LOG = logging.getLogger(__name__)
@@ -131,9 +131,10 @@ class Plan:
         """
         disks = [disk.device for disk in self.resolved.disks]
         numbered = list(enumerate(self.actions, start=1))
+        whole = Whole(listener or _nobody, len(self.actions))
         with locked(disks):
             for _, group in groupby(numbered, lambda each: each[1].phase):
-                _run_phase(list(group), len(self.actions), listener)
+                _run_phase(list(group), whole)
 
 
 def make_plan(resolved: ResolvedLayout) -> Plan:
@@ -171,11 +172,7 @@ def _missing_tools(actions: Iterable[Action]) -> Iterator[PartitionsError]:
             yield MachineError("$", f"the program {tool} is not there")
 
 
-def _run_phase(
-    numbered: Sequence[tuple[int, Action]],
-    of: int,
-    listener: Listener | None,
-) -> None:
+def _run_phase(numbered: Sequence[tuple[int, Action]], whole: Whole) -> None:
     """Run actions at the same time where they share no device."""
     failed = threading.Event()
     running: list[tuple[Action, Future[None]]] = []
@@ -189,7 +186,7 @@ def _run_phase(
             ]
             future = pool.submit(
                 copy_context().run,
-                _run_action, action, number, of, listener, before, failed,
+                _run_action, action, number, whole, before, failed,
             )  # fmt: skip
             running.append((action, future))
     errors = [(a, error) for a, f in running if (error := f.exception())]
@@ -201,17 +198,16 @@ def _run_phase(
 def _run_action(
     action: Action,
     number: int,
-    of: int,
-    listener: Listener | None,
+    whole: Whole,
     before: Iterable[Future[None]],
     failed: threading.Event,
 ) -> None:
     wait(before)
     if failed.is_set():
         return
-    LOG.info("%s of %s: %s", number, of, action)
+    LOG.info("%s of %s: %s", number, whole.of, action)
     try:
-        with listening(listener or _nobody, str(action), number, of):
+        with listening(whole, str(action), number):
             action.execute()
     except BaseException:
         failed.set()

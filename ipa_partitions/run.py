@@ -24,7 +24,7 @@ from ipa_partitions.errors import CommandError
 
 # A program of ours ends with us: one that went on writing after we were
 # killed would spoil what a second run writes.
-_ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
+ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
 
 # No single program of ours works longer; a stuck one must not hold a node
 # for ever.
@@ -44,7 +44,7 @@ def run(
     """
     try:
         stdout, _stderr = processutils.execute(
-            *_ENDS_WITH_US,
+            *ENDS_WITH_US,
             *argv,
             process_input=stdin,
             check_exit_code=list(ok_codes),

@@ -23,7 +23,6 @@ import logging
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -150,7 +149,7 @@ def _progress_shown() -> Iterator[Listener]:
             def show(progress: Progress) -> None:
                 if progress.bytes:  # that it has begun is logged already
                     lines(progress)
-                _set_result(command, {"progress": asdict(progress)})
+                _set_result(command, progress.to_json())
                 tell_ironic(progress)
 
             yield show

@@ -10,7 +10,7 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-"""The one place that streams into a program."""
+"""The one place that streams into a program, or listens to one."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ import fcntl
 import os
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from ipa_partitions.errors import CommandError
+from ipa_partitions.run import ENDS_WITH_US
 
 _PIPE_BYTES = 1024**2
 # Of what a program complains about, as much as a message can hold.
@@ -61,6 +62,62 @@ def feed(argv: tuple[str, ...], blocks: Iterator[memoryview]) -> None:
     if code:
         text = said.decode("utf-8", "replace").strip()
         raise CommandError(f"{' '.join(argv)}: exit code {code}: {text}")
+
+
+def follow(
+    argv: tuple[str, ...], tell: Callable[[str], None], timeout_s: float
+) -> None:
+    """Run ``argv``, giving ``tell`` each line of what it says, as it does.
+
+    A line may end as one that is overwritten does. Raises CommandError for
+    another exit code than 0, and after ``timeout_s``, with the program
+    ended.
+    """
+    try:
+        process = subprocess.Popen(
+            (*ENDS_WITH_US, *argv),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=os.environ | {"LC_ALL": "C"},
+            bufsize=0,
+        )
+    except OSError as error:
+        raise CommandError(f"{argv[0]}: {error}") from error
+    said = bytearray()
+    listener = threading.Thread(target=_listen, args=(process, said))
+    listener.start()
+    clock = threading.Timer(timeout_s, process.kill)
+    clock.start()
+    try:
+        _tell_lines(process, tell)
+    except BaseException:
+        process.kill()
+        raise
+    finally:
+        code = process.wait()
+        is_late = not clock.is_alive()
+        clock.cancel()
+        listener.join()
+        for stream in (process.stdout, process.stderr):
+            if stream:
+                stream.close()
+    if code:
+        text = said.decode("utf-8", "replace").strip()
+        if is_late:
+            text = f"not done after {timeout_s} s"
+        raise CommandError(f"{' '.join(argv)}: exit code {code}: {text}")
+
+
+def _tell_lines(
+    process: subprocess.Popen[bytes], tell: Callable[[str], None]
+) -> None:
+    rest = b""
+    while process.stdout and (data := process.stdout.read(_SAID_BYTES)):
+        *lines, rest = (rest + data).replace(b"\r", b"\n").split(b"\n")
+        for line in lines:
+            tell(line.decode("utf-8", "replace"))
+        rest = rest[:_SAID_BYTES]
 
 
 def _write_all(

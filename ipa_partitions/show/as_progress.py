@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -24,6 +25,11 @@ from ipa_partitions.disk.size import MIB
 from ipa_partitions.progress import Listener, Progress
 
 _BAR_WIDTH = 24
+# Between two lines about one action.
+_INTERVAL_S = 5.0
+_NEVER = float("inf")
+# Actions are numbered from 1.
+_ALL = 0
 _LINE_WIDTH = 79
 
 
@@ -54,8 +60,16 @@ def told(progress: Progress) -> str:
     text += f": {progress.bytes // MIB} MiB"
     if progress.total_bytes:
         text += f" of {progress.total_bytes // MIB} MiB, {percent(progress)}%"
+    if progress.bytes_per_s is not None:
+        text += f", {progress.bytes_per_s / MIB:.1f} MiB/s"
     if progress.seconds_left is not None:
         text += f", {progress.seconds_left:.0f} s left"
+    if progress.all.bytes > progress.bytes:
+        text += f"; in all {progress.all.bytes // MIB} MiB"
+        if progress.all.total_bytes:
+            text += f" of {progress.all.total_bytes // MIB} MiB"
+        if progress.all.seconds_left is not None:
+            text += f", {progress.all.seconds_left:.0f} s left"
     return text
 
 
@@ -67,20 +81,29 @@ def percent(progress: Progress) -> int:
 
 
 class Lines:
-    """A line for each action, and for every tenth of a long one."""
+    """A line for each action, every few seconds, and when all has come."""
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        tell: Callable[[str], None],
+        interval_s: float = _INTERVAL_S,
+    ) -> None:
         """Give every line to ``tell``."""
         self._tell = tell
+        self._interval_s = interval_s
         self._lock = threading.Lock()
-        self._told: dict[int, int] = {}
+        self._told: dict[int, float] = {}
 
     def __call__(self, progress: Progress) -> None:
         """Tell of ``progress``, if that is news."""
-        tenth = percent(progress) // 10
+        now = time.monotonic()
+        is_whole = percent(progress) == 100
         with self._lock:
-            if self._told.get(progress.number, -1) < tenth:
-                self._told[progress.number] = tenth
+            next_s = self._told.get(progress.number, 0.0)
+            if now >= next_s or (is_whole and next_s != _NEVER):
+                self._told[progress.number] = (
+                    _NEVER if is_whole else now + self._interval_s
+                )
                 self._tell(told(progress))
 
 
@@ -116,6 +139,7 @@ def _rich_bars(rich_progress: Any, stream: TextIO) -> Iterator[Listener]:
         rich_progress.TextColumn("{task.description}", markup=False),
         rich_progress.BarColumn(),
         rich_progress.DownloadColumn(binary_units=True),
+        rich_progress.TransferSpeedColumn(),
         rich_progress.TimeRemainingColumn(),
         console=Console(file=stream, markup=False, highlight=False),
     ) as bars:
@@ -130,10 +154,19 @@ def _rich_bars(rich_progress: Any, stream: TextIO) -> Iterator[Listener]:
                     tasks[number] = bars.add_task(
                         f"[{number}/{progress.of}] {progress.action}"
                     )
+                is_one_of_many = progress.all.bytes > progress.bytes
+                if is_one_of_many and _ALL not in tasks:
+                    tasks[_ALL] = bars.add_task("all images")
             bars.update(
                 tasks[number],
                 completed=progress.bytes,
                 total=progress.total_bytes,
             )
+            if _ALL in tasks:
+                bars.update(
+                    tasks[_ALL],
+                    completed=progress.all.bytes,
+                    total=progress.all.total_bytes,
+                )
 
         yield listen

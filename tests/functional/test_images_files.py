@@ -25,11 +25,13 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from ipa_partitions import progress
 from ipa_partitions.actions.spread import SpreadImage
 from ipa_partitions.disk.mount import mounted
 from ipa_partitions.disk.tree import Mount, mounted_tree
 from ipa_partitions.errors import CommandError, ImageError
 from ipa_partitions.images.deployers.block import read_uuid
+from ipa_partitions.images.sources.rsync import RSYNC
 from tests.functional.file_images import (
     MIB,
     UUID,
@@ -82,6 +84,22 @@ def test_a_directory_of_an_rsync_daemon_is_laid_over_all_volumes(
         deploy.validate()
         deploy.execute()
     check_spread(volumes, system_tree)
+
+
+def test_how_far_rsync_is_is_told(tmp_path: Path) -> None:
+    served, copy = tmp_path / "served", tmp_path / "copy"
+    for folder in (served, copy):
+        folder.mkdir()
+    for number in range(20):
+        (served / str(number)).write_bytes(bytes([number]) * MIB)
+    told: list[progress.Progress] = []
+    with (
+        rsync_daemon(served, tmp_path) as host,
+        progress.listening(progress.Whole(told.append, 1), "copy", 1),
+    ):
+        RSYNC.copy(f"rsync://{host}/images", copy, ("-a",))
+    assert len(list(copy.iterdir())) == 20
+    assert told[-1].bytes == told[-1].total_bytes == 20 * MIB
 
 
 @pytest.mark.parametrize(

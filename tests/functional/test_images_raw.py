@@ -319,7 +319,7 @@ def test_progress_is_of_the_bytes_downloaded(
     image = serve(server, patchy(8 * MIB), "gzip")
     size = (server.folder / "x.raw").stat().st_size
     seen: list[progress.Progress] = []
-    with progress.listening(seen.append, "deploy", 1, 1):
+    with progress.listening(progress.Whole(seen.append, 1), "deploy", 1):
         RAW.execute(image, BlockTarget(loop_disk(16), 16 * MIB, "none", ""))
         meter = progress._current.get()
         assert meter is not None

@@ -163,7 +163,9 @@ def test_progress_is_shown_until_the_result_takes_its_place(
             "bytes": 10,
             "total_bytes": 20,
             "seconds_left": 1.5,
-        }
+        },
+        "bytes_per_s": None,
+        "all": {"bytes": 0, "total_bytes": None, "seconds_left": None},
     }
     assert "[2/9] write: 0 MiB of 0 MiB, 50%, 2 s left" in caplog.messages
     seen.set()

@@ -99,7 +99,7 @@ def test_the_reading_thread_tells_the_listener_of_its_starter() -> None:
         return 0
 
     seen: list[progress.Progress] = []
-    with progress.listening(seen.append, "x", 1, 1):
+    with progress.listening(progress.Whole(seen.append, 1), "x", 1):
         with read_ahead(readinto, BLOCK) as blocks:
             assert list(blocks) == []
         progress._current.get().tell()  # type: ignore[union-attr]

@@ -17,7 +17,8 @@ import io
 import pytest
 
 from ipa_partitions.disk.size import MIB
-from ipa_partitions.progress import Progress
+from ipa_partitions.progress import Progress, Sums
+from ipa_partitions.show import as_progress
 from ipa_partitions.show.as_progress import shown, told
 
 IMAGE = "deploy debian"
@@ -35,6 +36,14 @@ class Terminal(io.StringIO):
      "[2/9] deploy debian: 5 MiB of 20 MiB, 25%, 7 s left"),
     (Progress(IMAGE, 2, 9, 20 * MIB, 20 * MIB),
      "[2/9] deploy debian: 20 MiB of 20 MiB, 100%"),
+    (Progress(IMAGE, 2, 9, 5 * MIB, 20 * MIB, 7.4, 3 * MIB // 2,
+              Sums(5 * MIB)),
+     "[2/9] deploy debian: 5 MiB of 20 MiB, 25%, 1.5 MiB/s, 7 s left"),
+    (Progress(IMAGE, 2, 9, MIB, 2 * MIB, 1, MIB, Sums(8 * MIB, 9 * MIB, 3.2)),
+     "[2/9] deploy debian: 1 MiB of 2 MiB, 50%, 1.0 MiB/s, 1 s left; in all"
+     " 8 MiB of 9 MiB, 3 s left"),
+    (Progress(IMAGE, 2, 9, MIB, None, None, None, Sums(8 * MIB)),
+     "[2/9] deploy debian: 1 MiB; in all 8 MiB"),
 ])  # fmt: skip
 def test_progress_is_told_in_a_line(progress, line):
     assert told(progress) == line
@@ -54,12 +63,34 @@ STORY = [
 ]
 
 
-def test_elsewhere_than_on_a_terminal_a_line_tells_each_tenth():
-    lines = heard(io.StringIO(), STORY).splitlines()
-    assert len(lines) == 2 + 9
+def test_elsewhere_than_on_a_terminal_a_line_comes_every_few_seconds(
+    monkeypatch,
+):
+    now = [7.0]
+    monkeypatch.setattr(as_progress.time, "monotonic", lambda: now[0])
+    lines = []
+    tell = as_progress.Lines(lines.append)
+    for progress in STORY:
+        tell(progress)
+        now[0] += 0.25
+    assert len(lines) == 2 + 4
     assert lines[2] == (
-        "[2/2] deploy debian: 10 MiB of 100 MiB, 10%, 1 s left"
+        "[2/2] deploy debian: 20 MiB of 100 MiB, 20%, 1 s left"
     )
+    tell(Progress(IMAGE, 2, 2, 100 * MIB, 100 * MIB, 0.0))
+    tell(Progress(IMAGE, 2, 2, 100 * MIB, 100 * MIB, 0.0))
+    assert lines[6:] == [
+        "[2/2] deploy debian: 100 MiB of 100 MiB, 100%, 0 s left"
+    ]
+
+
+def test_a_terminal_with_rich_has_a_bar_for_all_images():
+    progress = Progress(
+        IMAGE, 2, 2, MIB, 2 * MIB, 1, MIB, Sums(8 * MIB, 9 * MIB)
+    )
+    text = heard(Terminal(), [progress])
+    assert "all images" in text
+    assert "8.0/9.0 MiB" in text
 
 
 def test_a_terminal_without_rich_has_one_line(monkeypatch):

@@ -14,18 +14,25 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ipa_partitions import urls
+from ipa_partitions import progress, urls
 from ipa_partitions.errors import CommandError, ImageError
+from ipa_partitions.images import pipe
 from ipa_partitions.run import run
 
 CONNECT_S = 15
 STALL_S = 60
 # A large tree from a slow server; one that stalls ends long before.
 COPY_S = 24 * 3600
+
+_RSYNC = ("rsync", f"--timeout={STALL_S}")
+_PROGRESS = re.compile(r"\s*([\d,]+)\s+(\d+)%")
 
 
 @dataclass(frozen=True)
@@ -49,37 +56,61 @@ RSYNC = RsyncSource()
 
 def check(url: str, *flags: str) -> None:
     """Raise ImageError if there is no directory ``url``."""
-    _rsync(url, *flags, "--list-only", "--", _contents_of(url))
+    with _errors_name(url):
+        run(
+            *_RSYNC, *flags, "--list-only", "--", _contents_of(url),
+            timeout_s=STALL_S,
+        )  # fmt: skip
 
 
 def copy(url: str, directory: Path, flags: tuple[str, ...]) -> None:
     """Copy what is in ``url`` into ``directory``; raises ImageError."""
-    _rsync(
-        url,
-        # Names mean other numbers in the ramdisk than in the image.
-        "--numeric-ids",
-        "--hard-links",
-        "--sparse",
-        *flags,
-        "--",
-        _contents_of(url),
-        f"{directory}/",
-        timeout_s=COPY_S,
-    )
+    with _errors_name(url):
+        pipe.follow(
+            (
+                *_RSYNC,
+                # Names mean other numbers in the ramdisk than in the image.
+                "--numeric-ids",
+                "--hard-links",
+                "--sparse",
+                "--info=progress2",
+                "--no-human-readable",
+                *flags,
+                "--",
+                _contents_of(url),
+                f"{directory}/",
+            ),
+            _Meter(),
+            COPY_S,
+        )
+
+
+class _Meter:
+    """Tells progress of what rsync says of its own."""
+
+    def __init__(self) -> None:
+        self._bytes = 0
+
+    def __call__(self, line: str) -> None:
+        found = _PROGRESS.match(line)
+        if not found:
+            return
+        done, percent = int(found[1].replace(",", "")), int(found[2])
+        if percent and "to-chk" in line:  # it has seen all that there is
+            progress.expect(max(done, done * 100 // percent))
+        if done > self._bytes:
+            progress.advance(done - self._bytes)
+            self._bytes = done
 
 
 def _contents_of(url: str) -> str:
     return url.rstrip("/") + "/"
 
 
-def _rsync(url: str, *arguments: str, timeout_s: int = STALL_S) -> None:
+@contextmanager
+def _errors_name(url: str) -> Iterator[None]:
     try:
-        run(
-            "rsync",
-            f"--timeout={STALL_S}",
-            *arguments,
-            timeout_s=timeout_s,
-        )
+        yield
     except CommandError as error:
         # What the program said may quote the URL, with its user.
         name = urls.public_url(url)
