@@ -33,6 +33,7 @@ from ipa_partitions.boot_info import (
     switch,
 )
 from ipa_partitions.capture import capture as captured
+from ipa_partitions.disk.foreign_table import identifier
 from ipa_partitions.disk.inventory import inventory_up, read_inventory
 from ipa_partitions.disk.look import devices_by_uuid, filesystem_tags
 from ipa_partitions.disk.machine import Disk, Machine
@@ -196,6 +197,9 @@ def read_back(made: plan.Plan) -> Result:
     Raises ActionError if it is not what was meant.
     """
     resolved = made.resolved
+    if resolved.layout.is_whole_disk and _writes_loader(made):
+        # As the agent: what its boot code knows the disk by.
+        return Result(identifier(resolved.disks[0].device), None, None)
     if not resolved.bootable or not _writes_loader(made):
         return Result(None, None, None)
     default = resolved.bootable[resolved.default_system]

@@ -54,7 +54,10 @@ class WriteConfigDrive:
     @classmethod
     def ask(cls, layout: Layout) -> Iterator[SpaceRequest]:
         """Ask for its partition, if there is a config drive."""
-        if layout.configdrive and layout.configdrive.into == "partition":
+        drive = layout.configdrive
+        if layout.is_whole_disk:
+            return  # see FinishWholeDisk
+        if drive and drive.into == "partition":
             yield SpaceRequest(CONFIG_DRIVE, CONFIG_DRIVE_SIZE)
 
     @classmethod

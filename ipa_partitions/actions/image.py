@@ -45,6 +45,7 @@ class DeployImage:
 
     system: resolved.System
     rsync_flags: tuple[str, ...]
+    whole_disk: resolved.Disk | None = None
     phase: ClassVar[Phase] = Phase.IMAGE
 
     @classmethod
@@ -52,7 +53,8 @@ class DeployImage:
         """Return one action per system that is deployed."""
         flags = layout.layout.rsync_flags
         deployed = (s for s in layout.systems if s.deploys)
-        return [cls(s, flags) for s in sorted(deployed, key=_waits)]
+        disk = layout.disks[0] if layout.layout.is_whole_disk else None
+        return [cls(s, flags, disk) for s in sorted(deployed, key=_waits)]
 
     @property
     def devices(self) -> frozenset[str]:
@@ -154,13 +156,13 @@ class DeployImage:
     @property
     def _block_target(self) -> BlockTarget:
         volume = self.system.target
-        is_whole_disk = self.system.image.type == "whole-disk"
         return BlockTarget(
             volume.device,
             volume.inner_bytes,
-            "none" if is_whole_disk else volume.content.file_system,
+            volume.content.file_system,
             volume.uuid,
             volume.content.label,
+            self.whole_disk.sector_bytes if self.whole_disk else None,
         )
 
     def _renewing_tools(self) -> list[str]:

@@ -93,6 +93,14 @@ def look(head: bytes) -> Found:
     return Found("")
 
 
+def gpt_sector_bytes(head: bytes) -> int | None:
+    """Return the size of the sectors that a GPT was made for, if any."""
+    for sector_bytes in (512, 4096):
+        if head[sector_bytes:].startswith(b"EFI PART"):
+            return sector_bytes
+    return None
+
+
 def is_tar(head: bytes) -> bool:
     """Tell whether ``head`` starts with the header of a tar member."""
     header = head[:512]

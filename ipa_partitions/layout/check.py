@@ -64,8 +64,15 @@ def local_problems(layout: model.Layout) -> Iterator[LayoutError]:
         yield from _greedy(group.volumes)
     yield from local_storage_problems(layout)
     for at, content in contents(layout):
-        yield from _content_problems(at, content)
+        # What brings a whole disk brings its filesystems, too.
+        if not layout.is_whole_disk:
+            yield from _content_problems(at, content)
     yield from image_problems(layout.images)
+    drive = layout.configdrive
+    if layout.is_whole_disk and drive and drive.into != "partition":
+        yield LayoutError(
+            "$.configdrive", "goes into no image of a whole disk"
+        )
     loaders = registry.load("bootloaders")
     if layout.boot.loader not in loaders:
         yield LayoutError(

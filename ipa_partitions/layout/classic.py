@@ -256,7 +256,6 @@ def _volume(
     file_system: str = model.NONE,
     keep_data: bool = False,
 ) -> model.Volume:
-    whole = classic.image_type == "whole-disk"
     return model.Volume(
         at=_PLACES[name],
         name=name,
@@ -264,7 +263,7 @@ def _volume(
         size=size,
         type_guid=TYPE_GUIDS["swap" if mount == "swap" else "linux"],
         content=model.Content(
-            file_system="ext4" if whole else file_system,
+            file_system=file_system,
             mount=mount,
             # What stock Ironic labels them, and cloud-init looks for.
             label=name

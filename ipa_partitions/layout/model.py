@@ -268,6 +268,11 @@ class Layout:
     node_uuid: str | None = None
     warnings: tuple[str, ...] = ()
 
+    @property
+    def is_whole_disk(self) -> bool:
+        """Tell whether an image brings the disk with all that is on it."""
+        return any(image.type == "whole-disk" for image in self.images)
+
     def members(self, role: str, owner: str) -> tuple[Volume, ...]:
         """Return the volumes of disks that are members of ``owner``."""
         return tuple(

@@ -22,7 +22,6 @@ from dataclasses import replace
 
 from ipa_partitions.disk import machine as there
 from ipa_partitions.errors import ProblemError, raise_all
-from ipa_partitions.later import refusals
 from ipa_partitions.layout import model
 from ipa_partitions.resolve.disks import find_disks
 from ipa_partitions.resolve.geometry import Maker, lay_out
@@ -55,7 +54,6 @@ def resolve(
     ``seed`` is a UUID from which every other one is made. Raises
     MachineErrors, or LayoutErrors where no machine would do.
     """
-    raise_all(refusals(layout))
     found = find_disks(layout, machine)
     firmware = _firmware(layout, machine)
     boot_disks = find_boot_disks(layout)

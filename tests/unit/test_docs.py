@@ -32,7 +32,6 @@ from ipa_partitions.boot_info import BootInfo
 from ipa_partitions.deploy import Request, Result, make_plan
 from ipa_partitions.errors import LayoutErrors
 from ipa_partitions.extensions.partitions import PartitionsExtension
-from ipa_partitions.later import refusals
 from ipa_partitions.layout.classic import Classic
 from ipa_partitions.layout.values import TYPE_GUIDS
 from ipa_partitions.progress import Progress
@@ -216,21 +215,6 @@ def of(*volumes, more=(), image=None, **keys):
     images = [] if volumes and not image else [IMAGE | (image or {})]
     document = {"partitions": [disk, *more], "images": images}
     return {"partitions_policy": "clean", **document, **keys}
-
-
-LATER = {
-    "whole-disk": CLASSIC | {"image_type": "whole-disk"},
-}  # fmt: skip
-
-
-def test_what_is_refused_for_now_is_told_and_nothing_else():
-    answers = {
-        str(next(refusals(layout.parse(document))))
-        for document in LATER.values()
-    }
-    told = re.findall(r"``(\$.*) is not supported yet``",
-                      page("operator/not-yet"))  # fmt: skip
-    assert {f"{line} is not supported yet" for line in told} == answers
 
 
 KEEPING = re.compile(

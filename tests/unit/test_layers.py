@@ -35,7 +35,6 @@ ROWS = (
     ("layout",),
     (
         "resolved",
-        "later",
         "resolve",
         "stack",
         "boot_info",

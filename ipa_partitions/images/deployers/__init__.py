@@ -27,7 +27,8 @@ from ipa_partitions.images.image import Image
 class BlockTarget:
     """A device for an image, and what its filesystem becomes.
 
-    With ``file_system`` ``none`` the bytes are written as they are.
+    With ``file_system`` ``none`` the bytes are written as they are. Where
+    they are a whole disk, ``sector_bytes`` is what its table has to be for.
     """
 
     device: str
@@ -35,6 +36,7 @@ class BlockTarget:
     file_system: str
     uuid: str
     label: str | None = None
+    sector_bytes: int | None = None
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ def check_start(
     if wanted == "none":
         if found.name and not is_file_system and found != magic.DISK:
             raise ImageError(f"{image.public_url}: is {found.name}, not raw")
+        _check_sectors(image, target, head)
         return
     if found.name != wanted and (found.name or wanted in magic.FILE_SYSTEMS):
         raise ImageError(
@@ -55,6 +56,15 @@ def check_start(
         raise ImageError(
             f"{image.public_url}: is cut: {size_bytes} bytes, and its"
             f" {found.name} has {found.size_bytes}"
+        )
+
+
+def _check_sectors(image: Image, target: BlockTarget, head: bytes) -> None:
+    sector_bytes = magic.gpt_sector_bytes(head)
+    if target.sector_bytes and sector_bytes not in (None, target.sector_bytes):
+        raise ImageError(
+            f"{image.public_url}: its table is for sectors of {sector_bytes}"
+            f" bytes, and {target.device} has such of {target.sector_bytes}"
         )
 
 
