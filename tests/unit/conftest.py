@@ -18,6 +18,11 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+# A slow minute of the machine is no failure.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 # Audit events: https://docs.python.org/3/library/audit_events.html
 _STARTS = frozenset(
