@@ -54,6 +54,8 @@ DISKS: dict[str, dict[str, str]] = {
     "separate-volumes": {"vda": "12 GiB"},
     "two-disks": {"vda": "1 GiB", "vdb": "6 GB"},
     "two-systems": {"vda": "10000 MiB"},
+    "uefi": {"vda": "2 GiB"},
+    "uefi-fallback": {"vda": "4 GiB"},
     "whole-disk-data": {"vda": "2 GiB", "vdb": "1 GiB", "vdc": "1 GiB"},
     "with-data": {"vda": "4 GiB"},
 }
