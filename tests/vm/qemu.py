@@ -43,7 +43,13 @@ PROBE_TIMEOUT_S = 20
 
 # QEMU 7.2 gets the flags wrong after CMPXCHG16B, which Linux 6.12 allocates
 # memory with: half of its boots crash. Without that instruction none does.
-EMULATED = ("-accel", "tcg,thread=multi", "-cpu", "max,cx16=off")
+# And it clears memory byte by byte for a kernel that takes that to be quick.
+EMULATED = (
+    "-accel",
+    "tcg,thread=multi",
+    "-cpu",
+    "max,cx16=off,erms=off,fsrm=off",
+)
 VIRTUAL = ("-accel", "kvm", "-cpu", "host")
 
 # Debian's OVMF: the program and, blank or with Microsoft's keys, what it
