@@ -169,11 +169,9 @@ def sysfs(device: str) -> Path:
 
 
 def assert_is_laid_out_again(devices: Iterable[str]) -> None:
-    """Describe disks, blank them, and lay them out by that description."""
+    """Describe disks, clear them, and lay them out by that description."""
     disks = [*devices]
     captured = deploy.capture(disks)
-    for device in disks:
-        output("blkdiscard", device)
     cleared = captured | {"partitions_policy": "clean"}
     deploy.deploy(Request(cleared, firmware="bios"))
     assert deploy.capture(disks) == captured

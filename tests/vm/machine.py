@@ -33,13 +33,12 @@ from typing import Any
 from tests.vm import qemu
 from tests.vm.kernel import MOUNT_TAG, kernel
 from tests.vm.lines import Lines
+from tests.vm.tpm import WITH_US, tpm
+from tests.vm.tpm import argv as tpm_argv
 
 PORT = "tests"
 MEMORY_MIB = 2048
 QMP_TIMEOUT_S = 60
-
-# Who is killed ends nothing any more: the kernel ends these with us.
-WITH_US = ("setpriv", "--pdeathsig=KILL")
 
 START = """\
 exec < /dev/null > /dev/ttyS0 2>&1
@@ -82,7 +81,9 @@ class Machine:
         port: socket.socket,
         qmp: socket.socket,
         console: Path,
+        tpm_state: Path,
     ) -> None:
+        self.tpm_state = tpm_state
         self._process = process
         self._port = Lines(port)
         self._qmp = Lines(qmp)
@@ -211,19 +212,25 @@ def running(
                 argv=shlex.join(argv),
             )
         )
-        tpm = stack.enter_context(_tpm(scratch))
+        tpm_state = scratch / "tpm"
+        tpm_end = stack.enter_context(tpm(tpm_state))
         port, port_there = _pair(stack)
         qmp, qmp_there = _pair(stack)
         console = scratch / "console"
         process = subprocess.Popen(
-            [*_argv(start, console, port_there, qmp_there, tpm), *firmware],
+            [
+                *_argv(start, console, port_there, qmp_there, tpm_end),
+                *firmware,
+            ],
             stdin=subprocess.DEVNULL,
-            pass_fds=[end.fileno() for end in (port_there, qmp_there, tpm)],
+            pass_fds=[
+                end.fileno() for end in (port_there, qmp_there, tpm_end)
+            ],
         )
         stack.callback(_end, process)
-        for end in (port_there, qmp_there, tpm):
+        for end in (port_there, qmp_there, tpm_end):
             end.close()
-        yield Machine(process, port, qmp, console)
+        yield Machine(process, port, qmp, console, tpm_state)
 
 
 def accelerator() -> tuple[str, ...]:
@@ -236,7 +243,7 @@ def _argv(
     console: Path,
     port: socket.socket,
     qmp: socket.socket,
-    tpm: socket.socket,
+    tpm_end: socket.socket,
 ) -> list[str]:
     return [
         *WITH_US, "qemu-system-x86_64", *accelerator(),
@@ -256,34 +263,8 @@ def _argv(
         "-device", "virtio-serial-pci",
         "-chardev", f"socket,id=port,fd={port.fileno()}",
         "-device", f"virtserialport,chardev=port,name={PORT}",
-        "-chardev", f"socket,id=tpm,fd={tpm.fileno()}",
-        "-tpmdev", "emulator,id=tpm,chardev=tpm",
-        "-device", "tpm-tis,tpmdev=tpm",
+        *tpm_argv(tpm_end),
     ]  # fmt: skip
-
-
-@contextmanager
-def _tpm(scratch: Path) -> Iterator[socket.socket]:
-    """Start a TPM 2; yield the socket to hand to the machine."""
-    state = scratch / "tpm"
-    state.mkdir()
-    here, there = socket.socketpair()
-    with here, there:
-        process = subprocess.Popen(
-            [
-                *WITH_US, "swtpm", "socket", "--tpm2",
-                "--tpmstate", f"dir={state}",
-                "--ctrl", f"type=unixio,clientfd={there.fileno()}",
-                "--flags", "startup-clear",
-            ],
-            pass_fds=[there.fileno()],
-            stderr=subprocess.DEVNULL,  # it tells us that the machine ended
-        )  # fmt: skip
-        there.close()
-        try:
-            yield here
-        finally:
-            _end(process)
 
 
 def _pair(stack: ExitStack) -> tuple[socket.socket, socket.socket]:

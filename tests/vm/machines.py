@@ -39,6 +39,8 @@ MACHINES = 2
 # Those that break down are replaced, up to this number.
 BOOTS = 10
 UP_TIMEOUT_S = 300
+# Of the folder of a test: the state of the TPM of its machine.
+TPM = "tpm"
 # What a machine may take longer than its test: disks, killing, clearing.
 GRACE_S = 60
 
@@ -70,6 +72,11 @@ class Outcome:
 
     reports: list[dict[str, Any]]
     folder: Path
+
+    @property
+    def disks(self) -> list[Path]:
+        """The files of the disks."""
+        return sorted(self.folder.glob("disk*"))
 
     @property
     def properties(self) -> dict[str, Any]:
@@ -178,6 +185,8 @@ class Machines:
                 "timeout_s": wanted.timeout_s,
             })  # fmt: skip
             answer = its.receive(wanted.timeout_s + GRACE_S)
+        if wanted.then:
+            shutil.copytree(its.tpm_state, folder / TPM)
         self._outcomes[test].set_result(Outcome(answer["reports"], folder))
 
 

@@ -25,13 +25,15 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from tests import systems
 from tests.kept import CACHE
+from tests.vm import tpm as tpms
 from tests.vm.kernel import kernel
 
 # Under emulation on two cores a system is up in less than half a minute; what
@@ -115,14 +117,16 @@ def boot_disk(
     snapshot: bool = True,
     timeout_s: int = TIMEOUT_S,
     watch: Callable[[str], None] = lambda line: None,
+    tpm: Path | None = None,
 ) -> Facts:
     """Boot the first of ``disks`` and return what its system says.
 
     ``secure`` is UEFI that enforces Secure Boot; ``variables`` is a file
-    for what UEFI keeps, made if it is not there. With ``snapshot`` nothing
-    that the system writes to disks stays, so it is ended when it is up.
-    ``watch`` gets every line of the console. Raises BootError if no system
-    says that it is up within ``timeout_s``.
+    for what UEFI keeps, made if it is not there; ``tpm`` is the folder of
+    the TPM that it has. With ``snapshot`` nothing that the system writes to
+    disks stays, so it is ended when it is up. ``watch`` gets every line of
+    the console. Raises BootError if no system says that it is up within
+    ``timeout_s``.
     """
 
     def is_done(line: str) -> bool:
@@ -135,13 +139,16 @@ def boot_disk(
         for disk in disks
     )
     started = time.monotonic()
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
+        ends = [stack.enter_context(tpms.tpm(tpm))] if tpm else []
         argv = _argv(
             *firmware_argv(firmware, variables or Path(scratch) / "vars"),
             *(word for drive in drives for word in ("-drive", drive)),
+            *(word for end in ends for word in tpms.argv(end)),
             accelerator=VIRTUAL if has_kvm() else EMULATED,
         )
-        console = _run(argv, timeout_s, is_done)
+        inherited = [end.fileno() for end in ends]
+        console = _run(argv, timeout_s, is_done, inherited)
     seconds = time.monotonic() - started
     for line in console.splitlines():
         _, found, told = line.partition(f"{systems.UP} ")
@@ -208,7 +215,9 @@ def has_kvm() -> bool:
 def _argv(*more: str, accelerator: tuple[str, ...]) -> list[str]:
     return [
         "qemu-system-x86_64", *accelerator,
-        "-smp", "2", "-m", "1024",
+        # One processor that waits for another, which the host has no time
+        # for, is stuck: on a busy machine two never come up.
+        "-smp", "1", "-m", "1024",
         "-display", "none", "-monitor", "none", "-no-reboot", "-nic", "none",
         "-device", "virtio-rng-pci",
         *more,
@@ -219,6 +228,7 @@ def _run(
     argv: list[str],
     timeout_s: float,
     is_done: Callable[[str], bool] = lambda line: False,
+    inherited: Sequence[int] = (),
 ) -> str:
     """Run a machine until it ends or is done: its console."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -232,6 +242,7 @@ def _run(
                 [*argv, "-serial", f"file:{serial}"],
                 stdin=subprocess.DEVNULL,
                 stderr=stderr,
+                pass_fds=inherited,
             )
             try:
                 follow(process, console, timeout_s, is_done)

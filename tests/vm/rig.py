@@ -28,8 +28,8 @@ a row, a test or, ``pytestmark``, a module: the nearest counts):
     is the time it may take, before it is killed; 900 if nothing is said.
 ``then=function``
     is called afterwards, on this side, with the files of the disks (a list
-    of paths) and what the test has given to ``record_property`` (a dict):
-    to boot them.
+    of paths) and what the test has given to ``record_property`` (a dict; its
+    ``tpm`` is the folder of the machine's TPM): to boot them.
 
 Machines are booted at the first such test, for all that are selected. Each
 test runs in a process of its own, in a machine where everything is imported.
@@ -56,6 +56,7 @@ from tests.vm import machine
 from tests.vm.guest import LINKS, failed
 from tests.vm.machines import (
     ROOT,
+    TPM,
     Machines,
     Outcome,
     Then,
@@ -120,11 +121,11 @@ def _machines(item: pytest.Item) -> Machines:
 
 def _then(item: pytest.Item, then: Then, outcome: Outcome) -> Any:
     """Do the part of a test that follows on this side."""
-    files = sorted(outcome.folder.iterdir())
+    told = outcome.properties | {TPM: outcome.folder / TPM}
     capture: Any = item.config.pluginmanager.getplugin("capturemanager")
     with capture.item_capture("then", item):
         call = pytest.CallInfo.from_call(
-            lambda: then(files, outcome.properties), "call"
+            lambda: then(outcome.disks, told), "call"
         )
     return pytest.TestReport.from_item_and_call(item, call)
 

@@ -34,6 +34,7 @@ IMAGE = systems.debian_13()
 
 KEY = Path(systems.KEY)
 BY_KEY = {"encryption": {"type": "luks2", "key_file": systems.KEY}}
+BY_TPM = {"encryption": {"type": "luks2", "tpm2": True}}
 
 # The boot loader's code comes before it.
 MULTIBOOT = 2
@@ -69,9 +70,11 @@ def deployed(
     return deploy.deploy(Request(document, firmware="bios")).to_json()
 
 
-def booted(files: Sequence[Path], root_uuid: str) -> qemu.Facts:
+def booted(
+    files: Sequence[Path], root_uuid: str, tpm: Path | None = None
+) -> qemu.Facts:
     """Boot the disks, and compare what all systems that are up have."""
-    facts = qemu.boot_disk(*files)
+    facts = qemu.boot_disk(*files, tpm=tpm)
     assert facts.root_uuid == root_uuid
     assert facts.failed_units == ""
     assert len(facts.swap_uuids) == 1
@@ -103,7 +106,7 @@ def test_a_mirror_boots_with_either_disk_gone(disks, record_property):
 
 
 def boots_from_group(files, told):
-    found = sources(booted(files, told["root_uuid"]))
+    found = sources(booted(files, told["root_uuid"], told["tpm"]))
     assert found.pop("/data").startswith("/dev/mapper/luks-")
     assert found == {
         "/": "/dev/mapper/vg0-root",
@@ -113,7 +116,7 @@ def boots_from_group(files, told):
 
 @pytest.mark.disks("1 GiB", "1 GiB", then=boots_from_group)
 def test_a_group_with_boot_in_it_boots(disks, record_property):
-    """GRUB reads it; data and swap in it are encrypted."""
+    """GRUB reads it; swap and data in it are opened by key and by TPM."""
     pvs = [{"type": "pv", "size": "remaining", "vg": "vg0"}]
     volumes = [
         {"name": "root", "size": "1 GiB", "mount": "/"},
@@ -121,7 +124,7 @@ def test_a_group_with_boot_in_it_boots(disks, record_property):
          "layout": "raid1"},
         {"name": "swap", "size": "100 MiB", "mount": "swap", **BY_KEY},
         {"name": "data", "size": "remaining", "mount": "/data",
-         "file_system": "xfs", **BY_KEY},
+         "file_system": "xfs", **BY_TPM},
     ]  # fmt: skip
     group = {
         "type": "vg",
