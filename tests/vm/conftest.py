@@ -21,8 +21,15 @@ import pytest
 from tests.vm.guest import disks
 from tests.vm.quick import QUICK
 from tests.vm.rig import pytest_configure, pytest_runtest_protocol
+from tests.vm.two_systems import deployed_once, two_systems
 
-__all__ = ["disks", "pytest_configure", "pytest_runtest_protocol"]
+__all__ = [
+    "deployed_once",
+    "disks",
+    "pytest_configure",
+    "pytest_runtest_protocol",
+    "two_systems",
+]
 
 HERE = Path(__file__).parent
 

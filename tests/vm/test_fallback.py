@@ -18,23 +18,16 @@ without a console, and the machine ends up in the first one again.
 
 from __future__ import annotations
 
-import json
 import struct
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from ipa_partitions.disk.mount import mounted
-from tests import documents, file_server, loops, program, systems
 from tests.vm import qemu
-
-DISK_BYTES = 5 * 1024**3
-# After the code for BIOS and the ESP; the roots follow.
-MULTIBOOT, SECOND = 3, 5
+from tests.vm.two_systems import SECOND, attached, boot
 
 # The panic takes as long to restart the machine as the menu says.
 PANIC_TIMEOUT_S = 180
@@ -44,46 +37,13 @@ EXIT = bytes.fromhex("b83c00000031ff0f05")
 PAUSE = bytes.fromhex("b8220000000f05ebf7")
 
 
-@pytest.fixture(scope="module")
-def deployed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    disk = loops.blank_image(
-        tmp_path_factory.mktemp("deployed") / "disk.img", DISK_BYTES
-    )
-    images = (systems.debian_12(), systems.debian_13())
-    with (
-        loops.attached(disk) as device,
-        file_server.serving(*(image.path for image in images)) as url,
-    ):
-        document = documents.two_systems(device, url)
-        document["boot"] |= {"firmware": "both", "fallback": True}
-        program.output("deploy", "--yes", "-", stdin=json.dumps(document))
-    return disk
-
-
 @pytest.fixture
-def disk(deployed: Path, tmp_path: Path) -> Path:
+def disk(two_systems: Path) -> Path:
     """Return a disk that boots Debian 12, and next, on trial, 13."""
-    copy = tmp_path / "disk.img"
-    subprocess.run(
-        ["cp", "--sparse=always", str(deployed), str(copy)], check=True
-    )
-    with attached(copy) as device:
+    with attached(two_systems) as device:
         chosen = boot(device, "set", "debian-13")
     assert (chosen["current_element"], chosen["trial_element"]) == (0, 1)
-    return copy
-
-
-@contextmanager
-def attached(disk: Path) -> Iterator[str]:
-    with loops.attached(disk) as device:
-        loops.find_partitions(device)
-        yield device
-
-
-def boot(device: str, *words: str) -> Any:
-    return program.output(
-        "boot", *words, "--partition", f"{device}p{MULTIBOOT}"
-    )
+    return two_systems
 
 
 def listed(disk: Path) -> tuple[int, int | None]:
