@@ -116,7 +116,7 @@ def make_plan(request: Request) -> plan.Plan:
         resolved = with_kept_ids(resolved, there)
     made = plan.make_plan(resolved)
     if request.deploy_images:
-        return _with_predictions(made)
+        return made if request.imagined else _with_predictions(made)
     layers = (a for a in made.actions if a.phase < plan.Phase.IMAGE)
     return plan.Plan(resolved, tuple(layers))
 

@@ -16,7 +16,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -33,7 +33,7 @@ from ipa_partitions.boot_info import BootDirectory
 from ipa_partitions.disk.mount import READ_ONLY
 from ipa_partitions.disk.rootfs import RootFs
 from ipa_partitions.disk.tree import mounted_tree
-from ipa_partitions.errors import ImageError
+from ipa_partitions.errors import CommandError, ImageError
 from ipa_partitions.layout import model
 from ipa_partitions.plan import Phase
 from ipa_partitions.resolved import ResolvedLayout, System, Volume
@@ -222,9 +222,11 @@ class InstallBootLoader:
         if not self.may_be_refused:
             return
         for system, bootable in zip(self.systems, self.bootables, strict=True):
-            if not system.deploys:
-                with mounted_system(system) as root:
-                    yield from self._refusals(bootable, root)
+            if system.deploys:
+                continue
+            # One that is encrypted, say, is read when it has been opened.
+            with suppress(CommandError), mounted_system(system) as root:
+                yield from self._refusals(bootable, root)
 
     def _needs_signatures(self) -> bool:
         wanted = self.boot.secure_boot
