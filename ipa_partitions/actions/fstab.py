@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
+from ipa_partitions.boot.relabel import mark_for_relabel
 from ipa_partitions.disk import filesystem
 from ipa_partitions.disk.mount import UNTRUSTED, mounted
 from ipa_partitions.disk.rootfs import RootFs
@@ -147,6 +148,7 @@ class WriteFstab:
                 if is_root:
                     root.make_directory("/etc")
                     root.write("/etc/fstab", text)
+                    mark_for_relabel(root, "/etc/fstab")
 
 
 def _mounted_on(volume: Volume, mounts: Iterable[Volume]) -> tuple[str, ...]:

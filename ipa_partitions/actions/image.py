@@ -123,7 +123,9 @@ class DeployImage:
                 ):
                     target = self._file_target(root, Path(spare))
                     with_one_writable(
-                        root, lambda: deployer.execute(image, target)
+                        root,
+                        lambda: deployer.execute(image, target),
+                        makes_devices=self.system.image.type != "data",
                     )
 
     def _file_target(self, root: Path, spare: Path) -> FileTarget:

@@ -36,6 +36,9 @@ _MOUNT_SETATTR = 442
 _MOUNT_ATTR_RDONLY = 1
 _AT_FDCWD = -100
 _AT_RECURSIVE = 0x8000
+# Of this thread alone, which ends with the job: capabilities(7).
+_PR_CAPBSET_DROP = 24
+_CAP_MKNOD = 27
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -61,15 +64,20 @@ def with_private_mounts(job: Callable[[], _Result]) -> _Result:
     return _apart(alone)
 
 
-def with_one_writable(tree: Path, job: Callable[[], _Result]) -> _Result:
+def with_one_writable(
+    tree: Path, job: Callable[[], _Result], makes_devices: bool = True
+) -> _Result:
     """Return what ``job`` returns, run where only ``tree`` can be written.
 
     ``tree`` is a mount point. Whatever links in it, or in an archive, make
-    a program follow, no other file of this machine changes. Raises
-    CommandError if that cannot be had.
+    a program follow, no other file of this machine changes. Unless it
+    ``makes_devices`` no program that it starts can. Raises CommandError if
+    that cannot be had.
     """
 
     def alone() -> _Result:
+        if not makes_devices:
+            _check(_libc.prctl(_PR_CAPBSET_DROP, _CAP_MKNOD, 0, 0, 0))
         with _at_the_top():
             _set_attributes(Path("/"), on=_MOUNT_ATTR_RDONLY)
         _set_attributes(tree, off=_MOUNT_ATTR_RDONLY)

@@ -43,6 +43,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 # More than any directory that we list has, few enough to hold.
 _ENTRIES_MAX = 10_000
 _READ_LIMIT_BYTES = 1024**2
+_LABEL = "security.selinux"
 
 
 class _OpenHow(ctypes.Structure):
@@ -84,7 +85,8 @@ class RootFs:
         """Put a new file at ``path``, all of it or nothing, synced.
 
         A link, or one of several hard links, at ``path`` is replaced, not
-        written through. The directory must exist.
+        written through. The directory must exist. What SELinux knew the
+        old file as, the new one is.
         """
         if isinstance(data, str):
             data = data.encode()
@@ -97,6 +99,7 @@ class RootFs:
                     file.write(data)
                     file.flush()
                     os.fchmod(handle, mode)
+                    _copy_label(f"{_proc(parent)}/{name}", handle)
                     os.fsync(handle)
                 os.replace(new, name, src_dir_fd=parent, dst_dir_fd=parent)
             except BaseException:
@@ -104,6 +107,24 @@ class RootFs:
                     os.unlink(new, dir_fd=parent)
                 raise
             os.fsync(parent)
+
+    def replace(self, path: str, old: bytes, new: bytes) -> bool:
+        """Replace ``old`` in the file at ``path``, which keeps its mode.
+
+        Returns whether it was there.
+        """
+        data = self.read_bytes(path)
+        if old not in data:
+            return False
+        path = self.real_path(path)
+        self.write(path, data.replace(old, new), self._mode(path) & 0o7777)
+        return True
+
+    def has_label(self, path: str) -> bool:
+        """Tell whether SELinux knows what the file at ``path`` is."""
+        with suppress(OSError), self._open(path) as handle:
+            return _LABEL in os.listxattr(_proc(handle))
+        return False
 
     def link(self, path: str, target: str) -> None:
         """Put a symbolic link at ``path``; what is there is replaced."""
@@ -236,6 +257,12 @@ def _parts(path: str) -> tuple[str, ...]:
     if ".." in parts:
         raise ImageError(f"{path!r} has '..' in it")
     return parts
+
+
+def _copy_label(path: str, handle: int) -> None:
+    with suppress(OSError):  # there is none
+        label = os.getxattr(path, _LABEL, follow_symlinks=False)
+        os.setxattr(handle, _LABEL, label)
 
 
 def _proc(handle: int) -> str:

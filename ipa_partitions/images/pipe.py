@@ -28,8 +28,10 @@ _PIPE_BYTES = 1024**2
 _SAID_BYTES = 4096
 
 
-def feed(argv: tuple[str, ...], blocks: Iterator[memoryview]) -> None:
+def feed(argv: tuple[str, ...], blocks: Iterator[memoryview]) -> str:
     """Run ``argv`` with ``blocks`` as its standard input.
+
+    Returns the start of what it said as errors.
 
     All blocks are taken, also if the program wants no more. Raises
     CommandError for another exit code than 0, and what ``blocks`` raises,
@@ -59,9 +61,10 @@ def feed(argv: tuple[str, ...], blocks: Iterator[memoryview]) -> None:
         listener.join()
         if process.stderr:
             process.stderr.close()
+    text = said.decode("utf-8", "replace").strip()
     if code:
-        text = said.decode("utf-8", "replace").strip()
         raise CommandError(f"{' '.join(argv)}: exit code {code}: {text}")
+    return text
 
 
 def follow(

@@ -20,6 +20,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from ipa_partitions import resolved
 from ipa_partitions.actions.image import DeployImage
@@ -39,6 +40,14 @@ ACL = struct.pack(
 )  # fmt: skip
 # linux/capability.h: revision 2, effective; CAP_NET_RAW
 CAPABILITY = struct.pack("<5I", 0x02000001, 1 << 13, 0, 0, 0)
+
+SELINUX = b"system_u:object_r:bin_t:s0\0"
+
+# What a program could take for an option, two files, or no text.
+ODD_NAMES = (
+    b"-rf", b"a\nb", b"a b ", b"\xff\xfe", b"*", b"'\"\\", b"x" * 255,
+    b"\x01\x1b[31m", b"caf\xc3\xa9",
+)  # fmt: skip
 
 LoopDisk = Callable[..., str]
 
@@ -71,11 +80,15 @@ def system_tree(disk: str) -> Iterator[Path]:
         (root / "etc/mtab").symlink_to("/proc/self/mounts")
         os.mkfifo(root / "etc/fifo")
         os.mknod(root / "etc/null", 0o20666, os.makedev(1, 3))
+        for name in ODD_NAMES:
+            (root / "var/log" / os.fsdecode(name)).write_bytes(name)
         with (root / "etc/sparse").open("wb") as sparse:
             sparse.truncate(8 * MIB)
             sparse.write(b"x")
         os.setxattr(root / "etc/hostname", "system.posix_acl_access", ACL)
         os.setxattr(tool, "user.note", b"kept")
+        os.setxattr(tool, "trusted.note", b"kept, too")
+        os.setxattr(tool, "security.selinux", SELINUX)
         os.setxattr(tool, "security.capability", CAPABILITY)
         for path in root.rglob("*"):
             # Whole seconds: mkfs knows no others.
@@ -118,6 +131,7 @@ def action(
     compression: str = "none",
     target: str = "/",
     digest: str | None = None,
+    kind: Literal["os", "data"] = "os",
 ) -> DeployImage:
     """Return the action that deploys the image to the volumes."""
     image = model.Image(
@@ -132,7 +146,7 @@ def action(
         compression=compression,
         checksum=model.Checksum("sha256", digest) if digest else None,
         deploy="auto",
-        type="os",
+        type=kind,
     )
     return DeployImage(resolved.System(image, volumes, (), True), FLAGS)
 

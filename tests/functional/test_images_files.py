@@ -21,6 +21,7 @@ import tarfile
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
@@ -184,6 +185,60 @@ def test_links_of_an_archive_lead_nowhere_else(
     with pytest.raises(ImageError, match="out/evil"):
         action(f"{server.url}/x.tar", root).execute()
     assert list(canary.iterdir()) == []
+
+
+def _member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> Any:
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname = kind, link
+    return member
+
+
+@pytest.mark.parametrize(("members", "problem"), [
+    ([_member("/etc/evil")], "has member names that begin with '/'"),
+    ([_member("a/../../evil")], r"contains '\.\.'"),
+    ([_member("evil", tarfile.LNKTYPE, "/etc/passwd")],
+     "Cannot hard link to"),
+    ([_member("a"), _member("evil", tarfile.LNKTYPE, "/a")],
+     "has hard link targets that begin with '/'"),
+    ([_member("evil", tarfile.LNKTYPE, "../../etc/passwd")],
+     "Cannot hard link to"),
+    ([_member("out", tarfile.SYMTYPE, "../.."), _member("out/evil")],
+     "out/evil"),
+    ([_member("null", tarfile.CHRTYPE)], "Operation not permitted"),
+    ([_member("disk", tarfile.BLKTYPE)], "Operation not permitted"),
+])  # fmt: skip
+def test_an_archive_that_leads_out_is_refused_by_name(
+    server: Server, loop_disk: LoopDisk, members: list[Any], problem: str
+) -> None:
+    with tarfile.open(server.folder / "x.tar", "w") as tar:
+        for member in members:
+            member.devmajor, member.devminor = 1, 3
+            tar.addfile(member)
+    root = volume(loop_disk(64), "/srv")
+    run("mkfs.ext4", "-q", root.device)
+    deploy = action(
+        f"{server.url}/x.tar", root, target="/srv/data", kind="data"
+    )
+    with pytest.raises(ImageError, match=rf"(?s)/x\.tar: .*{problem}"):
+        deploy.execute()
+    assert subprocess.run(["blkid", "--probe", root.device]).returncode == 2
+
+
+def test_the_directory_of_data_may_hold_no_device(
+    tmp_path: Path, loop_disk: LoopDisk
+) -> None:
+    served = tmp_path / "served"
+    served.mkdir()
+    os.mknod(served / "null", 0o20666, os.makedev(1, 3))
+    root = volume(loop_disk(64), "/srv")
+    run("mkfs.ext4", "-q", root.device)
+    with rsync_daemon(served, tmp_path) as host:
+        deploy = action(
+            f"rsync://{host}/images/", root, disk_format="dir", kind="data",
+            target="/srv",
+        )  # fmt: skip
+        with pytest.raises(ImageError, match="Operation not permitted"):
+            deploy.execute()
 
 
 @pytest.mark.parametrize(("content", "disk_format", "problem"), [

@@ -301,6 +301,58 @@ def test_a_filesystem_that_was_not_unmounted_is_whole_or_refused(
             assert (root / "moved1").read_text() == "x"
 
 
+@pytest.mark.parametrize(("name", "options", "is_renewed"), [
+    ("ext2", ("-r", "0"), True),
+    ("ext3", ("-I", "128"), True),
+    ("ext4", ("-O", "^metadata_csum,^64bit,^resize_inode"), True),
+    ("ext4", ("-O", "metadata_csum_seed"), True),
+    ("xfs", ("-m", "crc=0"), None),  # the kernel may not know it any more
+    ("xfs", ("-m", "bigtime=0,finobt=0,reflink=0"), True),
+    ("btrfs", ("-O", "^no-holes", "-R", "^free-space-tree"), True),
+])  # fmt: skip
+def test_an_old_filesystem_is_renewed_or_refused_by_name(
+    server: Server,
+    loop_disk: LoopDisk,
+    tmp_path: Path,
+    name: str,
+    options: tuple[str, ...],
+    is_renewed: bool | None,
+) -> None:
+    (tmp_path / "fs").write_bytes(b"")
+    os.truncate(tmp_path / "fs", 320 * MIB)
+    run(*MKFS[name], *options, str(tmp_path / "fs"))
+    image = serve(server, (tmp_path / "fs").read_bytes())
+    disk = loop_disk(400)
+    target = BlockTarget(disk, 400 * MIB, name, UUID)
+    try:
+        RAW.execute(image, target)
+    except ImageError as error:
+        assert is_renewed is None
+        assert f"/x.raw: its {name} cannot be renewed" in str(error)
+        assert subprocess.run(["blkid", "--probe", disk]).returncode == 2
+        return
+    with mounted(disk) as root:
+        space = os.statvfs(root)
+        assert space.f_blocks * space.f_frsize > 320 * MIB
+    assert read_uuid(disk) == UUID
+
+
+def test_the_boot_files_of_an_image_name_its_new_uuid(
+    server: Server, loop_disk: LoopDisk, tmp_path: Path
+) -> None:
+    file_system(tmp_path / "fs", "ext4", 32)
+    old = read_uuid(str(tmp_path / "fs"))
+    with mounted(str(tmp_path / "fs"), "loop") as root:
+        (root / "etc/kernel").mkdir(parents=True)
+        (root / "etc/kernel/cmdline").write_text(f"root=UUID={old}")
+    disk = loop_disk(64)
+    target = BlockTarget(disk, 64 * MIB, "ext4", UUID)
+    RAW.execute(serve(server, (tmp_path / "fs").read_bytes()), target)
+    with mounted(disk) as root:
+        text = (root / "etc/kernel/cmdline").read_text()
+    assert text == f"root=UUID={UUID}"
+
+
 def test_a_mounted_device_is_not_touched(
     server: Server, loop_disk: LoopDisk, tmp_path: Path
 ) -> None:

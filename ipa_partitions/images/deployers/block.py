@@ -15,15 +15,20 @@
 from __future__ import annotations
 
 import functools
+import logging
 
 from ipa_partitions.disk import filesystem
-from ipa_partitions.disk.filesystem import Argv, Filesystem
+from ipa_partitions.disk.filesystem import Argv
 from ipa_partitions.disk.mount import mounted
+from ipa_partitions.disk.rootfs import RootFs
 from ipa_partitions.errors import CommandError, ImageError
 from ipa_partitions.images import magic
 from ipa_partitions.images.deployers import BlockTarget
 from ipa_partitions.images.image import Image
+from ipa_partitions.images.old_uuid import replace_uuid
 from ipa_partitions.run import run
+
+LOG = logging.getLogger(__name__)
 
 # Enough of what a checker says: it may list every file.
 _SAID_CHARACTERS = 1000
@@ -79,10 +84,23 @@ def check_size(image: Image, target: BlockTarget, size_bytes: int) -> None:
 def renew(image: Image, target: BlockTarget) -> None:
     """Give the filesystem its own UUID and label, and all of the volume.
 
-    Raises ImageError if it is damaged or was not unmounted.
+    Its own boot files name the new UUID then, too. Raises ImageError if it
+    is damaged, was not unmounted, or cannot be renewed.
     """
+    try:
+        _renew(image, target)
+    except CommandError as error:
+        said = str(error)[:_SAID_CHARACTERS]
+        raise ImageError(
+            f"{image.public_url}: its {target.file_system} cannot be"
+            f" renewed: {said}"
+        ) from error
+
+
+def _renew(image: Image, target: BlockTarget) -> None:
     kind = filesystem.known()[target.file_system]
     words = functools.partial(_words, target)
+    old_uuid = read_uuid(target.device)
     if kind.check:
         try:
             run(*words(kind.check), ok_codes=kind.check_ok_codes)
@@ -96,13 +114,23 @@ def renew(image: Image, target: BlockTarget) -> None:
         run(*words(kind.new_uuid))
     if kind.new_label and target.label:
         run(*words(kind.new_label))
-    _grow(kind, target)
     # xfs_admin succeeds also where it refuses to touch a dirty log.
     if read_uuid(target.device) != target.uuid:
         raise ImageError(
             f"{image.public_url}: its {target.file_system} keeps its old"
             " UUID; was it unmounted?"
         )
+    if kind.grow and not kind.grows_mounted:
+        run(*words(kind.grow))
+    if kind.grow:
+        with mounted(target.device) as root:
+            if kind.grows_mounted:
+                run(*_words(target, kind.grow, str(root)))
+            changed = replace_uuid(RootFs(root), old_uuid, target.uuid)
+        if changed:
+            LOG.info(
+                "%s: the new UUID is in %s", image.name, ", ".join(changed)
+            )
 
 
 def read_uuid(device: str) -> str:
@@ -112,16 +140,6 @@ def read_uuid(device: str) -> str:
         "--match-tag", "UUID", "--output", "value",
         device,
     ).strip()  # fmt: skip
-
-
-def _grow(kind: Filesystem, target: BlockTarget) -> None:
-    if not kind.grow:
-        return
-    if not kind.grows_mounted:
-        run(*_words(target, kind.grow))
-        return
-    with mounted(target.device) as root:
-        run(*_words(target, kind.grow, str(root)))
 
 
 def _words(target: BlockTarget, argv: Argv, root: str = "") -> Argv:

@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,13 +23,16 @@ from ipa_partitions.images import magic, pipe, stream
 from ipa_partitions.images.deployers import FileTarget
 from ipa_partitions.images.image import Image
 
+# It removes them, and says so.
+_LEADING = re.compile(r"Removing leading `(.*)' from ([a-z ]+)")
+
 
 @dataclass(frozen=True)
 class Tar:
     """Lays the members of an archive into a directory.
 
-    tar itself takes no member out of it: names lose their leading slash,
-    those with ``..`` are errors, and links that lead out are made last.
+    tar itself takes no member out of it: links that lead out are made last,
+    and a name with ``..`` is an error, as an absolute one is for us.
     """
 
     kind: Literal["files"] = "files"
@@ -50,7 +54,7 @@ class Tar:
         """Extract it; see FileDeployer."""
         with stream.streamed(image) as plain:
             try:
-                pipe.feed(
+                said = pipe.feed(
                     (
                         "tar",
                         "--extract",
@@ -68,6 +72,12 @@ class Tar:
                 )
             except CommandError as error:
                 raise ImageError(f"{image.public_url}: {error}") from error
+            # Of a member, or of what a hard link is to.
+            if found := _LEADING.search(said):
+                raise ImageError(
+                    f"{image.public_url}: has {found[2]} that begin with"
+                    f" {found[1]!r}"
+                )
             plain.verify()
 
 
