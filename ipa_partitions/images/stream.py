@@ -30,6 +30,8 @@ from ipa_partitions.images.image import Image
 BLOCK_BYTES = 4 * 1024**2
 # What is decompressed is read in smaller pieces: it is copied once more.
 PACKED_BYTES = 512 * 1024
+# What is asked of a server to see how an image starts.
+START_BYTES = 2 * magic.HEAD_BYTES
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ def started(image: Image) -> Iterator[Peek]:
     Raises ImageError as ``streamed`` does.
     """
     sums.digest_of(image)
-    with _opened(image) as stream:
+    with _opened(image, START_BYTES) as stream:
         is_plain = image.compression == "none"
         read_at = _reader_at(stream, is_plain)
         packed = _declared(_chunks(stream), image)
@@ -142,8 +144,10 @@ def started(image: Image) -> Iterator[Peek]:
 
 
 @contextmanager
-def _opened(image: Image) -> Iterator[sources.ByteStream]:
-    with sources.opened(image.url, image.access) as stream:
+def _opened(
+    image: Image, start_bytes: int = 0
+) -> Iterator[sources.ByteStream]:
+    with sources.opened(image.url, image.access, start_bytes) as stream:
         if image.size_bytes not in (None, stream.size_bytes or None):
             raise ImageError(
                 f"{image.public_url}: has {stream.size_bytes} bytes, not"

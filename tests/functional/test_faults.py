@@ -28,6 +28,7 @@ import pytest
 from ipa_partitions.deploy import Request, deploy
 from ipa_partitions.disk.probe import busy
 from ipa_partitions.errors import ActionError, MachineErrors
+from ipa_partitions.images.sources import patience
 from tests import documents, file_server, program, servers, tiny
 
 SEED = "c0ffee00-0000-4000-8000-000000000000"
@@ -97,8 +98,9 @@ def test_a_wrong_checksum_leaves_nothing_that_boots(
 
 
 def test_a_server_that_dies_half_way_fails_the_deployment(
-    loop_disk, tmp_path, image
+    loop_disk, tmp_path, image, monkeypatch
 ):
+    monkeypatch.setattr(patience, "PATIENCE_S", 2)
     device = loop_disk(DISK_MIB)
     with servers.http_server(tmp_path) as server:
         entry = tiny.image_entry(image, server.url)

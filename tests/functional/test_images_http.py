@@ -23,9 +23,10 @@ from pathlib import Path
 import pytest
 
 from ipa_partitions.errors import ImageError
-from ipa_partitions.images import sources
+from ipa_partitions.images import magic, sources, stream
 from ipa_partitions.images.access import ANYBODY, Access, basic
-from ipa_partitions.images.sources import http_session
+from ipa_partitions.images.image import Image
+from ipa_partitions.images.sources import http_session, patience
 from ipa_partitions.images.sources import http_stream as http
 from tests.servers import Faults, Server, http_server, self_signed
 
@@ -38,7 +39,7 @@ def server(
 ) -> Iterator[Server]:
     monkeypatch.setattr(http, "FIRST_WAITS_S", (0, 0.01))
     monkeypatch.setattr(http, "WAITS_S", (0, 0.01, 0.01, 0.01, 0.1))
-    monkeypatch.setattr(http, "PATIENCE_S", 10)
+    monkeypatch.setattr(patience, "PATIENCE_S", 10)
     monkeypatch.setattr(http_session, "RAMDISK", tmp_path)
     (tmp_path / "served").mkdir()
     (tmp_path / "served/x y.raw").write_bytes(DATA)
@@ -106,8 +107,8 @@ def test_what_cannot_be_trusted_fails_and_shows_no_secret(
 def test_a_server_that_stalls_for_good_ends_in_an_error(
     server: Server, monkeypatch: pytest.MonkeyPatch, cut: int
 ) -> None:
-    monkeypatch.setattr(http, "STALL_S", 0.3)
-    monkeypatch.setattr(http, "PATIENCE_S", 1)
+    monkeypatch.setattr(patience, "STALL_S", 0.3)
+    monkeypatch.setattr(patience, "PATIENCE_S", 1)
     server.faults = Faults(cuts=[cut, *[0] * 99], stall_s=2)
     started = time.monotonic()
     with pytest.raises(ImageError, match=r"nothing came|too often"):
@@ -119,8 +120,8 @@ def test_a_server_that_stalls_for_good_ends_in_an_error(
 def test_a_trickle_ends_in_an_error_and_steps_forward_do_not(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http, "STALL_S", 0.3)
-    monkeypatch.setattr(http, "PATIENCE_S", 1.5)
+    monkeypatch.setattr(patience, "STALL_S", 0.3)
+    monkeypatch.setattr(patience, "PATIENCE_S", 1.5)
     server.faults = Faults(cuts=[300_000] * 9, stall_s=0.5)
     assert download(f"{server.url}/x%20y.raw") == DATA
     server.faults = Faults(cuts=[9] * 99, stall_s=0.2)
@@ -131,7 +132,7 @@ def test_a_trickle_ends_in_an_error_and_steps_forward_do_not(
 def test_a_server_that_stalls_is_left_and_asked_again(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http, "STALL_S", 0.2)
+    monkeypatch.setattr(patience, "STALL_S", 0.2)
     server.faults = Faults(cuts=[1000], stall_s=2)
     assert download(f"{server.url}/x%20y.raw") == DATA
     assert len(server.requests) == 2
@@ -233,6 +234,32 @@ def test_another_server_is_not_told_who_we_are(
     assert got == DATA
     assert first.requests[0]["authorization"] == "Bearer token"
     assert "authorization" not in server.requests[0]
+
+
+@pytest.mark.parametrize(("faults", "count", "ranges"), [
+    (Faults(),                   1000, ["bytes=0-999", "bytes=1000-"]),
+    (Faults(ignores_range=True), 1000, ["bytes=0-999"]),
+    (Faults(statuses=[416]),     1000, ["bytes=0-999", ""]),
+    (Faults(cuts=[10]),          1000, ["bytes=0-999", "bytes=10-"]),
+    (Faults(),              len(DATA), [f"bytes=0-{len(DATA) - 1}"]),
+])  # fmt: skip
+def test_the_start_is_asked_for_alone_and_the_rest_if_it_is_read(
+    server: Server, faults: Faults, count: int, ranges: list[str]
+) -> None:
+    server.faults = faults
+    url = f"{server.url}/x%20y.raw"
+    with sources.opened(url, ANYBODY, count) as stream:
+        assert stream.size_bytes == len(DATA)
+        assert sources.read_rest(stream, 10**9, url) == DATA
+    assert [r.get("range", "") for r in server.requests] == ranges
+
+
+def test_who_looks_at_the_start_asks_for_no_more(server: Server) -> None:
+    server.faults.is_chunked = False
+    image = Image("x", f"{server.url}/x%20y.raw", "raw")
+    assert stream.peek(image).head == DATA[: magic.HEAD_BYTES]
+    last = stream.START_BYTES - 1
+    assert [r["range"] for r in server.requests] == [f"bytes=0-{last}"]
 
 
 @pytest.mark.parametrize(("environment", "access", "proxied"), [

@@ -65,6 +65,17 @@ class ByteSource(Protocol):
         """Connect; raises ImageError if there is nothing to read."""
 
 
+@runtime_checkable
+class StartSource(Protocol):
+    """A ByteSource that can do with less where the rest is not wanted."""
+
+    def open_start(self, url: str, access: Access, count: int) -> ByteStream:
+        """Connect as ``open`` does, to read ``count`` bytes or few more.
+
+        All can be read: what is beyond them may cost one more request.
+        """
+
+
 class TreeSource(Protocol):
     """A scheme whose URLs stand for a directory."""
 
@@ -92,12 +103,20 @@ def source_of(url: str) -> ByteSource | TreeSource:
 
 
 @contextmanager
-def opened(url: str, access: Access = ANYBODY) -> Iterator[ByteStream]:
-    """Yield the bytes behind ``url``; raises ImageError if it has none."""
+def opened(
+    url: str, access: Access = ANYBODY, start_bytes: int = 0
+) -> Iterator[ByteStream]:
+    """Yield the bytes behind ``url``; raises ImageError if it has none.
+
+    With ``start_bytes`` no more than these are likely to be wanted.
+    """
     source = source_of(url)
     if source.kind != "bytes":
         raise ImageError(f"{urls.public_url(url)}: is a tree, not a file")
-    stream = source.open(url, access)
+    if start_bytes and isinstance(source, StartSource):
+        stream = source.open_start(url, access, start_bytes)
+    else:
+        stream = source.open(url, access)
     try:
         yield stream
     finally:

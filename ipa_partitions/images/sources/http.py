@@ -56,5 +56,11 @@ class HttpSource:
 
         return HttpStream(url, access, headers)
 
+    def open_start(self, url: str, access: Access, count: int) -> HttpStream:
+        """Ask for the start of ``url``; see StartSource."""
+        from ipa_partitions.images.sources.http_stream import HttpStream
+
+        return HttpStream(url, access, {}, count)
+
 
 HTTP = HttpSource()

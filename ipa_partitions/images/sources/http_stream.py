@@ -25,20 +25,14 @@ import urllib3
 from ipa_partitions import urls
 from ipa_partitions.errors import ImageError
 from ipa_partitions.images.access import Access
+from ipa_partitions.images.sources import patience
 from ipa_partitions.images.sources.http import HttpStatusError
 from ipa_partitions.images.sources.http_session import (
     BrokenError,
     Session,
     reason,
 )
-
-# A connection that brings less than this while we wait that long stalls.
-STALL_S = 30
-STALL_BYTES = 64 * 1024
-# Waiting that long in all for that much ends the download, however many
-# connections it took.
-PATIENCE_S = 120
-PROGRESS_BYTES = 256 * 1024
+from ipa_partitions.images.sources.patience import Patience
 
 # Before each new attempt. Until something has arrived the address is more
 # likely to be wrong than the network to be down: few attempts then.
@@ -49,17 +43,27 @@ _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
 
 class HttpStream:
-    """The body of one resource, in as many connections as it takes."""
+    """The body of one resource, in as many connections as it takes.
+
+    With ``first_bytes`` that many are asked for first, and the rest only
+    when it is read: who looks at the start alone costs the server no more.
+    """
 
     def __init__(
-        self, url: str, access: Access, headers: Mapping[str, str]
+        self,
+        url: str,
+        access: Access,
+        headers: Mapping[str, str],
+        first_bytes: int | None = None,
     ) -> None:
         self._name = urls.public_url(url)
         self._session = Session(url, access)
         self._headers = headers
         self._waits = iter(FIRST_WAITS_S)
         self._offset = 0
-        self._patience = _Patience()
+        self._first_bytes = first_bytes
+        self._part_end: int | None = None
+        self._patience = Patience()
         self.size_bytes: int | None = None
         self._response: requests.Response | None = None
         while self._response is None:
@@ -71,6 +75,10 @@ class HttpStream:
     def readinto(self, buffer: memoryview) -> int:
         """Read on; see ByteStream."""
         while True:
+            if self._offset == self._part_end:
+                self._end_part()
+                if self._offset == self.size_bytes:
+                    return 0
             try:
                 if self._response is None:
                     self._response = self._next()
@@ -84,12 +92,18 @@ class HttpStream:
             self._offset += len(data)
             return len(data)
 
+    def _end_part(self) -> None:
+        self._part_end = None
+        if self._response is not None:
+            self._response.close()
+            self._response = None
+
     def read_at(self, offset: int, count: int) -> bytes | None:
         """Ask for a part; see RandomAccess."""
         last = offset + count - 1
         try:
             headers = {**self._headers, "Range": f"bytes={offset}-{last}"}
-            with self._session.get(headers, STALL_S) as response:
+            with self._session.get(headers, patience.STALL_S) as response:
                 found = _CONTENT_RANGE.fullmatch(
                     response.headers.get("Content-Range", "")
                 )
@@ -131,7 +145,21 @@ class HttpStream:
         return data
 
     def _first(self) -> requests.Response:
-        response = self._get({})
+        headers = {}
+        if self._first_bytes:
+            headers["Range"] = f"bytes=0-{self._first_bytes - 1}"
+        response = self._get(headers)
+        part = _CONTENT_RANGE.fullmatch(
+            response.headers.get("Content-Range", "")
+        )
+        if response.status_code == 206 and self._is_start(part):
+            self._note_version(response)
+            return response
+        if self._first_bytes and response.status_code in (206, 416):
+            # Nothing of that kind is there: an empty file has no part.
+            response.close()
+            self._first_bytes = None
+            return self._first()
         if response.status_code != 200:
             raise self._refused(response)
         length = response.headers.get("Content-Length")
@@ -141,9 +169,21 @@ class HttpStream:
             raise ImageError(
                 f"{self._name}: the server does not say how long it is"
             )
+        self._note_version(response)
+        return response
+
+    def _is_start(self, part: re.Match[str] | None) -> bool:
+        if not self._first_bytes or not part or part[3] == "*":
+            return False
+        end = int(part[2]) + 1
+        if int(part[1]) or end > min(self._first_bytes, int(part[3])):
+            return False
+        self._part_end, self.size_bytes = end, int(part[3])
+        return True
+
+    def _note_version(self, response: requests.Response) -> None:
         self._etag = response.headers.get("ETag")
         self._modified = response.headers.get("Last-Modified")
-        return response
 
     def _next(self) -> requests.Response:
         if not self._offset:
@@ -201,14 +241,13 @@ class HttpStream:
 
     def _pause(self, error: BrokenError) -> None:
         """Wait before the next attempt; raises ImageError after the last."""
-        if self._response is not None:
-            self._response.close()
-            self._response = None
+        self._end_part()
         self._patience.reconnect()
         at = f" after {self._offset} bytes" if self._offset else ""
         if self._patience.is_over:
             raise ImageError(
-                f"{self._name}: {error}{at}, nothing came for {PATIENCE_S} s"
+                f"{self._name}: {error}{at}, nothing came for"
+                f" {patience.PATIENCE_S} s"
             )
         wait_s = next(self._waits, None)
         if wait_s is None:
@@ -216,50 +255,6 @@ class HttpStream:
         wait_s = min(wait_s, self._patience.left_s)
         time.sleep(wait_s)
         self._patience.waited(wait_s)
-
-
-class _Patience:
-    """How long we have waited for how much.
-
-    What the disk takes meanwhile is not waiting.
-    """
-
-    def __init__(self) -> None:
-        self._stall_s, self._stall_bytes = 0.0, 0
-        self._waited_s, self._bytes = 0.0, 0
-        self.is_stalled = False
-        self.is_renewed = False
-
-    def waited(self, time_s: float, came_bytes: int = 0) -> None:
-        """Count what a wait took, and what it brought."""
-        self._waited_s += time_s
-        self._bytes += came_bytes
-        self.is_renewed = self._bytes >= PROGRESS_BYTES
-        if self.is_renewed:
-            self._waited_s, self._bytes = 0.0, 0
-        self._stall_s += time_s
-        self._stall_bytes += came_bytes
-        self.is_stalled = False
-        if self._stall_s >= STALL_S:
-            self.is_stalled = self._stall_bytes < STALL_BYTES
-            self._stall_s, self._stall_bytes = 0.0, 0
-
-    def reconnect(self) -> None:
-        """Begin with another connection."""
-        self._stall_s, self._stall_bytes = 0.0, 0
-
-    @property
-    def left_s(self) -> float:
-        return max(0.0, PATIENCE_S - self._waited_s)
-
-    @property
-    def is_over(self) -> bool:
-        return not self.left_s
-
-    @property
-    def timeout_s(self) -> float:
-        """How long to wait for one answer, more than nothing."""
-        return max(0.1, min(STALL_S, self.left_s))
 
 
 def _waits() -> Iterator[float]:
