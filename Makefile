@@ -45,7 +45,7 @@ test: packages lint docs test-conductor test-tempest
 
 # Of tests/vm what tests/vm/quick.py lists: all of it is an hour of emulation
 # where nothing is quicker.
-TESTS := tests -m 'not long'
+TESTS := tests/unit tests/functional tests/vm -m 'not long'
 
 test-all: packages $(TOX)
 	$(TOX_AS_ROOT) -e py3 -- $(TESTS)
