@@ -205,8 +205,13 @@ def self_signed(folder: Path) -> Path:
 
 
 @contextmanager
-def rsync_daemon(folder: Path, scratch: Path) -> Iterator[str]:
-    """Serve ``folder`` as the module ``images``; yield ``host:port``."""
+def rsync_daemon(
+    folder: Path, scratch: Path, password: str = ""
+) -> Iterator[str]:
+    """Serve ``folder`` as the module ``images``; yield ``host:port``.
+
+    With a password only to ``user``.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -214,6 +219,12 @@ def rsync_daemon(folder: Path, scratch: Path) -> Iterator[str]:
     settings.write_text(
         f"use chroot = no\nuid = root\ngid = root\n[images]\npath = {folder}\n"
     )
+    if password:
+        secrets = scratch / "rsyncd.secrets"
+        secrets.write_text(f"user:{password}\n")
+        secrets.chmod(0o600)
+        with settings.open("a") as more:
+            more.write(f"auth users = user\nsecrets file = {secrets}\n")
     process = subprocess.Popen(
         [
             "rsync", "--daemon", "--no-detach", f"--config={settings}",

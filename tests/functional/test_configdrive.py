@@ -20,6 +20,7 @@ import json
 import random
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,10 +30,12 @@ from ipa_partitions.actions.configdrive import (
     InjectConfigDrive,
     WriteConfigDrive,
 )
+from ipa_partitions.deploy import Request, deploy, verify
 from ipa_partitions.disk.mount import mounted
 from ipa_partitions.errors import ImageError
 from ipa_partitions.images import iso9660
 from ipa_partitions.images.configdrive import ConfigDrive, render
+from tests import documents
 from tests.functional.file_images import (
     MIB,
     LoopDisk,
@@ -207,3 +210,64 @@ def test_the_files_go_into_a_system_for_root_alone(
             FILES if kind == "iso" else render(PARTS)
         )
         assert {file.stat().st_mode & 0o777 for file in found} == {0o600}
+
+
+def document(device: str, tmp_path: Path, **keys: Any) -> dict[str, Any]:
+    """Return a document of one system that is not booted."""
+    (tmp_path / "tree/etc").mkdir(parents=True, exist_ok=True)
+    file = tmp_path / "x.tar"
+    run("tar", "-C", str(tmp_path / "tree"), "-cf", str(file), ".")
+    root = {
+        "type": "partition",
+        "size": "remaining",
+        "mount": "/",
+        "keep_data": False,
+    }
+    image = {"name": "one", "image_pull_url": f"file://{file}"}
+    keys = {"boot": {"loader": "none"}, **keys}
+    return documents.one_disk(device, root, images=[image], **keys)
+
+
+def test_under_verify_the_partition_stays_and_its_content_is_new(
+    tmp_path: Path, loop_disk: LoopDisk, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(0)
+    described = document(loop_disk(400), tmp_path, configdrive=PARTS)
+    deploy(Request(described, firmware="bios"))
+    (drive,) = [
+        name
+        for name in Path("/dev").glob(f"{described_device(described)}p*")
+        if probed(str(name)).get("LABEL") == "config-2"
+    ]
+    described |= {"partitions_policy": "verify"}
+    assert verify(Request(described, firmware="bios")) == ()
+    iso = packed(make_iso(tmp_path, "-J", "-r"))
+    deploy(Request(described, iso, firmware="bios"))
+    assert probed(str(drive))["TYPE"] == "iso9660"
+    assert verify(Request(described, firmware="bios")) == ()
+    assert "cloud-config" not in caplog.text
+    assert iso[:40] not in caplog.text
+
+
+def described_device(described: dict[str, Any]) -> str:
+    return str(described["partitions"][0]["id"]["value"])
+
+
+def test_one_that_comes_beside_goes_where_the_document_says(
+    tmp_path: Path, loop_disk: LoopDisk
+) -> None:
+    device = loop_disk(400)
+    described = document(device, tmp_path, configdrive={"into": "image"})
+    deploy(Request(described, PARTS, firmware="bios"))
+    with mounted(f"{device}p1") as root:
+        name = "openstack/latest/user_data"
+        file = root / SEED.removeprefix("/") / name
+        assert file.read_text() == "#cloud-config\n"
+    assert not Path(f"{device}p2").exists()
+    # The image is not deployed again, so what it has stays.
+    described |= {"partitions_policy": "verify"}
+    described["partitions"][0]["volumes"][0]["keep_data"] = True
+    deploy(Request(described, {"user_data": "other"}, firmware="bios"))
+    with mounted(f"{device}p1") as root:
+        file = root / SEED.removeprefix("/") / name
+        assert file.read_text() == "#cloud-config\n"

@@ -32,6 +32,7 @@ from ipa_partitions.disk.mount import mounted
 from ipa_partitions.disk.tree import Mount, mounted_tree
 from ipa_partitions.errors import CommandError, ImageError
 from ipa_partitions.images.deployers.block import read_uuid
+from ipa_partitions.images.sources import rsync
 from ipa_partitions.images.sources.rsync import RSYNC
 from tests.functional.file_images import (
     MIB,
@@ -85,6 +86,22 @@ def test_a_directory_of_an_rsync_daemon_is_laid_over_all_volumes(
         deploy.validate()
         deploy.execute()
     check_spread(volumes, system_tree)
+
+
+def test_a_daemon_s_password_is_in_the_ramdisk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rsync, "RAMDISK", tmp_path)
+    (tmp_path / "served").mkdir()
+    with rsync_daemon(tmp_path / "served", tmp_path, "hunter2") as host:
+        url = f"rsync://user@{host}/images"
+        with pytest.raises(ImageError, match="rsync") as raised:
+            RSYNC.check(url)
+        assert "user" not in str(raised.value)
+        file = tmp_path / "rsync_password"
+        file.write_text("hunter2\n")
+        file.chmod(0o600)
+        RSYNC.check(url)
 
 
 def test_how_far_rsync_is_is_told(tmp_path: Path) -> None:

@@ -26,6 +26,8 @@ from ipa_partitions.errors import CommandError, ImageError
 from ipa_partitions.images import pipe
 from ipa_partitions.run import run
 
+RAMDISK = Path("/etc/ipa-partitions")
+
 CONNECT_S = 15
 STALL_S = 60
 # A large tree from a slow server; one that stalls ends long before.
@@ -44,14 +46,21 @@ class RsyncSource:
 
     def check(self, url: str) -> None:
         """Raise ImageError if the daemon does not list the directory."""
-        check(url, f"--contimeout={CONNECT_S}")
+        check(url, *_flags())
 
     def copy(self, url: str, directory: Path, flags: tuple[str, ...]) -> None:
         """Copy what is in ``url`` into ``directory``; raises ImageError."""
-        copy(url, directory, (*flags, f"--contimeout={CONNECT_S}"))
+        copy(url, directory, (*flags, *_flags()))
 
 
 RSYNC = RsyncSource()
+
+
+def _flags() -> Iterator[str]:
+    yield f"--contimeout={CONNECT_S}"
+    password = RAMDISK / "rsync_password"
+    if password.exists():
+        yield f"--password-file={password}"
 
 
 def check(url: str, *flags: str) -> None:
