@@ -21,20 +21,18 @@ from __future__ import annotations
 # Files, tests, or one row of a test: what a node begins with, in this folder.
 QUICK = (
     "test_two_systems.py",
-    "test_boot_storage.py",
+    "test_boot_storage.py::test_a_mirror_boots_with_either_disk_gone",
+    "test_boot_storage.py::test_a_group_with_boot_in_it_boots",
+    "test_boot_storage.py::test_a_subvolume_boots",
     "test_rows.py",
     "test_verify.py",
     "test_policies.py::test_only_what_is_not_kept_is_made_anew",
     "test_policies.py::test_a_root_in_a_group_is_updated_in_place[tar.zst]",
     "test_policies.py::test_one_system_of_two_in_a_group_is_replaced",
-    "test_policies.py::test_an_image_is_spread",
     "test_policies.py::test_what_was_changed_on_the_disks_is_told",
     "test_layouts.py::test_a_layout_is_on_the_disks_as_planned[512",
     "test_clean.py::test_what_was_there_is_gone[a tower]",
-    "test_clean.py::test_what_was_there_is_gone[bcache, dirty]",
-    "test_clean.py::test_what_was_there_is_gone[pools]",
     "test_clean.py::test_what_was_there_is_gone[the arrays of firmware]",
-    "test_clean.py::test_what_was_there_is_gone[the table of a larger disk]",
     "test_clean.py::test_others_stay_up",
     "test_clean.py::test_what_is_in_use_or_elsewhere_too_is_refused"
     "[a mounted volume]",

@@ -87,7 +87,7 @@ def sources(facts: qemu.Facts) -> dict[str, str]:
 
 
 def boots_from_any_disk(files, told):
-    for some, state in ((files, "UU"), (files[:1], "U_"), (files[1:], "_U")):
+    for some, state in ((files[:1], "U_"), (files[1:], "_U")):
         facts = booted(some, told["root_uuid"])
         assert set(facts.mounts) == {"/", "/boot"}
         states = re.findall(r"\[([U_]+)\]", facts.arrays)

@@ -46,4 +46,5 @@ def test_a_layout_is_on_the_disks_as_planned(
     KEY.chmod(0o600)
     devices = dict(zip(layouts.DISKS[name], disks, strict=True))
     assert_deploys(name, devices, tmp_path)
-    assert_is_laid_out_again(devices.values())
+    if sector_bytes > 512:  # once is enough
+        assert_is_laid_out_again(devices.values())
