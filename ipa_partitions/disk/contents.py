@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -65,17 +66,28 @@ def read_contents(device: str, sector_bytes: int) -> Contents:
     run("blockdev", "--flushbufs", device)
     table = _read_table(device)
     kind = _KINDS.get(table.get("label", ""))
-    if kind is None:
+    rows = table.get("partitions", ())
+    if kind is None or _is_boot_sector(device, kind, rows):
         return Contents(device, "none", (), read_filesystem(device))
     return Contents(
         device,
         kind,
-        tuple(
-            _partition(device, row, sector_bytes)
-            for row in table.get("partitions", ())
-        ),
+        tuple(_partition(device, row, sector_bytes) for row in rows),
         Filesystem(),
     )
+
+
+def _is_boot_sector(
+    device: str, table: str, rows: Sequence[Mapping[str, Any]]
+) -> bool:
+    """Tell whether what looks like a table is a part of a filesystem.
+
+    The first sector of FAT ends like one, and mkfs.fat(8) may even write a
+    partition into it, that is all of the disk.
+    """
+    if table != "msdos" or any(row["start"] for row in rows):
+        return False
+    return bool(read_filesystem(device).kind)
 
 
 def _read_table(device: str) -> dict[str, Any]:

@@ -159,7 +159,8 @@ BTRFS = Filesystem(
     min_bytes=109 * 1024**2,  # mkfs.btrfs(8), metadata dup
 )
 VFAT = Filesystem(
-    mkfs=("mkfs.vfat",),
+    # On a whole disk it would write what looks like a partition.
+    mkfs=("mkfs.vfat", "--mbr=n"),
     label_option="-n",
     uuid_option=("-i", "{uuid}"),
     label_max_bytes=11,

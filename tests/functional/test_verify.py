@@ -123,6 +123,16 @@ def test_a_blank_disk_is_one_difference(loop_disk):
     )
 
 
+@pytest.mark.parametrize("kind", ["vfat", "ext4", "btrfs", "swap"])
+def test_a_filesystem_is_no_table(loop_disk, kind):
+    device = loop_disk(200)
+    volume = partition("all", "100%", file_system=kind)
+    image_info = documents.one_disk(device, volume)
+    image_info["partitions"][0]["table"] = "none"
+    deploy(request(image_info))
+    assert verify(request(image_info)) == ()
+
+
 def written_by_others(device, *lines):
     subprocess.run(
         ["sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", device],

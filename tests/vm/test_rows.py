@@ -103,7 +103,7 @@ def test_service_partitions_are_where_the_document_has_them(
     laid_out(
         entry(
             "os_install", None,
-            volume("partition", 100, name="first", file_system="btrfs"),
+            volume("partition", 120, name="first", file_system="btrfs"),
             volume("esp", 300, label="EFI"),
             {"type": "bios_boot"},
             {"type": "multiboot"},
@@ -111,10 +111,10 @@ def test_service_partitions_are_where_the_document_has_them(
     )  # fmt: skip
     assert [*seen(disks[1])] == [
         "gpt",
-        "1 1+100 btrfs -",
-        "2 101+300 vfat EFI",
-        "3 401+1 - -",
-        "4 402+100 ext4 multiboot",
+        "1 1+120 btrfs -",
+        "2 121+300 vfat EFI",
+        "3 421+1 - -",
+        "4 422+100 ext4 multiboot",
     ]
     for other in (disks[0], disks[2]):
         assert output("wipefs", other) == ""
