@@ -16,9 +16,10 @@ One can only be read with seeking, so it has to be somewhere, and memory is
 not the place: it is a file without a name on the roomiest volume of its own
 system, which is gone when it is closed, and when this program is killed.
 
-It is mounted and copied by rsync, not unpacked by ``unsquashfs -force``:
-over a system that is updated in place, that one writes through links, and
-into both names of what was one file and is two in the image.
+Where nothing is yet ``unsquashfs`` lays it down, on all processors. Else it
+is mounted and copied by rsync: over a system that is updated in place,
+``unsquashfs -force`` writes through links, and into both names of what was
+one file and is two in the image.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ from ipa_partitions.run import run
 # A loop device ends with a whole sector, an image need not.
 _SECTOR_BYTES = 4096
 _FREE_TIMEOUT_S = 30
+# Of what is read ahead and not yet written; unsquashfs would take 256.
+_QUEUE_MIB = 32
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Squashfs:
     """Lays the files of a squashfs into a directory."""
 
     kind: Literal["files"] = "files"
-    tools: tuple[str, ...] = ("mount", "umount", "rsync")
+    tools: tuple[str, ...] = ("mount", "umount", "rsync", "unsquashfs")
 
     def validate(self, image: Image, target: FileTarget) -> None:
         """Look at the superblock, and at the kernel; see FileDeployer."""
@@ -67,14 +70,10 @@ class Squashfs:
         """Fetch it, and copy what is in it; see FileDeployer."""
         with tempfile.TemporaryFile(dir=target.roomy, buffering=0) as file:
             _fetch(image, file)
-            with _opened(image, file, target.spare) as files:
-                # Images whose times were levelled to be reproducible differ
-                # in files of the same size and time.
-                _run(
-                    image,
-                    "rsync", "-aHAXS", "--numeric-ids", "--ignore-times",
-                    "--", f"{files}/", f"{target.directory}/",
-                )  # fmt: skip
+            if _is_bare(target.directory):
+                _unpack(image, file, target.directory)
+            else:
+                _update(image, file, target)
 
 
 SQUASHFS = Squashfs()
@@ -122,11 +121,44 @@ def _write(image: Image, file: IO[bytes], data: bytes | memoryview) -> None:
         ) from error
 
 
+def _is_bare(directory: Path) -> bool:
+    """Tell whether there is nothing but directories, as of mount points."""
+    with os.scandir(directory) as entries:
+        return all(
+            entry.is_dir(follow_symlinks=False) and _is_bare(Path(entry))
+            for entry in entries
+        )
+
+
+def _unpack(image: Image, file: IO[bytes], directory: Path) -> None:
+    _run(
+        image,
+        "unsquashfs", "-quiet", "-no-progress", "-force",
+        "-data-queue", str(_QUEUE_MIB), "-frag-queue", str(_QUEUE_MIB),
+        "-dest", str(directory), _path(file),
+    )  # fmt: skip
+
+
+def _update(image: Image, file: IO[bytes], target: FileTarget) -> None:
+    with _opened(image, file, target.spare) as files:
+        # Images whose times were levelled to be reproducible differ in
+        # files of the same size and time.
+        _run(
+            image,
+            "rsync", "-aHAXS", "--numeric-ids", "--ignore-times",
+            "--", f"{files}/", f"{target.directory}/",
+        )  # fmt: skip
+
+
+def _path(file: IO[bytes]) -> str:
+    """Return the name of what has none: that of our hold on it."""
+    return f"/proc/{os.getpid()}/fd/{file.fileno()}"
+
+
 @contextmanager
 def _opened(image: Image, file: IO[bytes], spare: Path) -> Iterator[Path]:
     """Mount the squashfs in ``file`` on ``spare`` for a while."""
-    # The name of what has none: that of our hold on it.
-    device = f"/proc/{os.getpid()}/fd/{file.fileno()}"
+    device = _path(file)
     try:
         with mounted(device, f"loop,{READ_ONLY}", spare, "squashfs") as files:
             yield files
