@@ -30,8 +30,9 @@ from tests.vm.qemu import Facts, _facts
 # Runbooks are the newest thing that is asked for.
 HEADERS = {"X-OpenStack-Ironic-API-Version": "1.95"}
 
-DEPLOY_S = 900
-BOOT_S = 300
+# Minutes, unless the machine has much else to do.
+DEPLOY_S = 2400
+BOOT_S = 900
 
 
 class Refused(AssertionError):  # noqa: N818

@@ -146,7 +146,7 @@ def domain() -> str:
         f"virtio-net-pci,netdev=net0,mac={places.MAC},romfile="
         ",bus=pcie.0,addr=0x10"
     )
-    # cx16: see tests.vm.qemu.
+    # What the processor has not: see tests.vm.qemu.
     return f"""\
 <domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
   <name>{places.NODE}</name><uuid>{places.SYSTEM}</uuid>
@@ -160,7 +160,9 @@ def domain() -> str:
   <features><acpi/><apic/>
     <tcg><tb-cache unit='MiB'>512</tb-cache></tcg></features>
   <cpu mode='maximum' check='none'>
-    <feature policy='disable' name='cx16'/></cpu>
+    <feature policy='disable' name='cx16'/>
+    <feature policy='disable' name='erms'/>
+    <feature policy='disable' name='fsrm'/></cpu>
   <clock offset='utc'/>
   <on_poweroff>destroy</on_poweroff><on_reboot>restart</on_reboot>
   <on_crash>destroy</on_crash>
