@@ -204,7 +204,7 @@ class NetworkTest(base.TestCase):
         self.assertIn(
             "goto boot_ramdisk"
             if target == "ipxe"
-            else "default boot_ramdisk",
+            else "default=boot_ramdisk",
             written,
         )
         self.assertIn(LINE, written)
