@@ -74,8 +74,26 @@ _FIRMWARE = {
 # which a kernel that looks for that takes for the end.
 CLOCK = "tsc=unstable no_timer_check"
 
-# Of systems that are deployed: their console is what tests read.
-KERNEL_PARAMS = f"console=ttyS0 {CLOCK} {systems.POWER_OFF}"
+# What systemd waits 90 s for is there later on a busy machine.
+PATIENCE = " ".join(
+    f"{name}=900"
+    for name in (
+        "systemd.default_timeout_start_sec",
+        "systemd.default_device_timeout_sec",
+        "udev.event_timeout",
+        "rd.udev.event_timeout",
+    )
+)
+
+# Drivers of what is not there or not used, slow to unpack.
+UNUSED = "modprobe.blacklist=kvm_amd,powernow_k8,ata_piix,floppy"
+
+# Of systems that are deployed: their console is what tests read, with no
+# bars that move.
+KERNEL_PARAMS = (
+    f"console=ttyS0 systemd.show_status=error {CLOCK} {PATIENCE} {UNUSED}"
+    f" {systems.POWER_OFF}"
+)
 
 
 Firmware = Literal["bios", "uefi", "secure"]
