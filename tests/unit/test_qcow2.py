@@ -117,6 +117,11 @@ def test_a_table_too_late_or_damage_is_an_error_of_ours(
         single_pass.HELD_BYTES = kept
 
 
+def test_a_disk_of_no_size_is_nothing():
+    """It took for ever."""
+    assert unfolded(Qcow2(9, [], fields={"size_bytes": 0}).build()) == b""
+
+
 @pytest.mark.parametrize(("fields", "problem"), [
     ({"magic": 0x514649FA}, "is not qcow2"),
     ({"version": 1}, "is of the unknown qcow2 version 1"),

@@ -131,10 +131,11 @@ class _Pass:
         tables, size = self._tables, self._header.cluster_bytes
         if tables.pending or tables.states.find(State.AWAITED) >= 0:
             raise Qcow2Error(f"is cut, after {self._offset} bytes")
-        start = tables.states.find(State.ZERO)
-        while start >= 0:
+        start, clusters = tables.states.find(State.ZERO), self._header.clusters
+        # There is one state at least, also of a disk of no size.
+        while 0 <= start < clusters:
             end = tables.states.find(State.WRITTEN, start)
-            end = end if end >= 0 else self._header.clusters
+            end = end if end >= 0 else clusters
             self._target.zero(
                 start * size, min(end * size, self._header.size_bytes)
             )
