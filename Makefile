@@ -21,14 +21,14 @@ export PBR_VERSION ?= 0.0.1.dev0
 endif
 
 .PHONY: help demo test lint docs test-all test-unit test-functional test-vm
-.PHONY: test-conductor test-tempest ramdisk gate gate-all gate-clean
+.PHONY: test-conductor test-tempest test-boot-all ramdisk gate gate-all gate-clean
 .PHONY: packages gate-packages clean demo-clean
 
 help:
 	@echo 'make demo             deploy two systems with a real agent, boot both'
 	@echo 'make test             lint, docs and tests, but the long ones of test-vm'
 	@echo 'make lint, docs       one of these'
-	@echo 'make test-unit, test-conductor, test-functional, test-vm'
+	@echo 'make test-unit, test-conductor, test-functional, test-vm, test-boot-all'
 	@echo 'make ramdisk          build a deploy ramdisk: .cache/ramdisk'
 	@echo 'make gate, gate-all   a real Ironic deploys a virtual node'
 	@echo 'make gate-clean       remove what the gate keeps'
@@ -55,6 +55,11 @@ test-unit: $(TOX)
 
 test-conductor test-tempest: test-%: $(TOX)
 	$(TOX) run -qq -e $*
+
+# Every kind of root under every firmware, and every way to fall back.
+test-boot-all: packages $(TOX)
+	$(TOX_AS_ROOT) -e py3 -- tests/vm/test_boot_*.py tests/vm/test_fallback.py \
+		tests/vm/test_later_kernels.py tests/vm/test_uefi_entries.py
 
 test-functional test-vm: test-%: packages $(TOX)
 	$(TOX_AS_ROOT) -e py3 -- tests/$*

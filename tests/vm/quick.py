@@ -21,6 +21,15 @@ from __future__ import annotations
 # Files, tests, or one row of a test: what a node begins with, in this folder.
 QUICK = (
     "test_two_systems.py",
+    "test_boot_firmware.py::test_it_boots_under_every_firmware[two images]",
+    "test_fallback.py::test_a_system_that_comes_up_stays[bios]",
+    "test_fallback.py::test_the_next_boot_after_one_that_fails_is_the_system"
+    "_before[panic-uefi]",
+    "test_fallback.py::test_a_kernel_that_cannot_be_loaded_is_left_at_once"
+    "[uefi]",
+    "test_later_kernels.py::test_links_lead_to_a_kernel_of_later[secure]",
+    "test_later_kernels.py::test_an_entry_leads_to_a_kernel_of_later[bios]",
+    "test_uefi_entries.py",
     "test_boot_storage.py::test_a_mirror_boots_with_either_disk_gone",
     "test_boot_storage.py::test_a_group_with_boot_in_it_boots",
     "test_boot_storage.py::test_a_subvolume_boots",
