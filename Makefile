@@ -59,7 +59,8 @@ test-conductor test-tempest: test-%: $(TOX)
 # Every kind of root under every firmware, and every way to fall back.
 test-boot-all: packages $(TOX)
 	$(TOX_AS_ROOT) -e py3 -- tests/vm/test_boot_*.py tests/vm/test_fallback.py \
-		tests/vm/test_later_kernels.py tests/vm/test_uefi_entries.py
+		tests/vm/test_later_kernels.py tests/vm/test_own_menu.py \
+		tests/vm/test_uefi_entries.py
 
 test-functional test-vm: test-%: packages $(TOX)
 	$(TOX_AS_ROOT) -e py3 -- tests/$*

@@ -187,6 +187,8 @@ def _listed(listing: Listing, command_line: tuple[str, ...]) -> Iterator[str]:
         [path(p, f'"${name}"') for p in (listing.kernel, listing.initrd)]
         for name in ("version", "found")
     )
+    # Or the asterisk below means itself.
+    yield "insmod regexp"
     yield f"set version={grub_quoted(listing.version)}"
     yield f"for entry in {grub_quoted(f'{listing.entries}/')}*.conf; do"
     yield "  set found="

@@ -184,6 +184,15 @@ def test_switching_once_leaves_the_default(directory, info):
     assert saved(directory) == {"saved_entry": "0", "next_entry": "1"}
 
 
+def test_a_switch_never_leaves_half_a_default(directory):
+    """Who has it open, as after a loss of power, has all of the old one."""
+    with (directory / "grub/grubenv").open("rb") as before:
+        boot_info.switch(directory, "ubuntu")
+        assert parse_environment(before.read())["saved_entry"] == "0"
+    assert saved(directory)["saved_entry"] == "1"
+    assert [p.name for p in (directory / "grub").iterdir()] == ["grubenv"]
+
+
 def test_a_switch_to_nothing_changes_nothing(directory):
     with pytest.raises(MachineError, match="'windows' is none of"):
         boot_info.switch(directory, "windows")

@@ -143,6 +143,7 @@ submenu 'A: other kernels' {
     (LISTED, """\
 menuentry 'A' --id 'a' {
   search --fs-uuid --set=root '0a'
+  insmod regexp
   set version='5.14-1'
   for entry in '/loader/entries/'*.conf; do
     set found=

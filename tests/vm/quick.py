@@ -29,6 +29,7 @@ QUICK = (
     "[uefi]",
     "test_later_kernels.py::test_links_lead_to_a_kernel_of_later[secure]",
     "test_later_kernels.py::test_an_entry_leads_to_a_kernel_of_later[bios]",
+    "test_own_menu.py::test_it_boots_by_its_own_menu[secure]",
     "test_uefi_entries.py",
     "test_boot_storage.py::test_a_mirror_boots_with_either_disk_gone",
     "test_boot_storage.py::test_a_group_with_boot_in_it_boots",
