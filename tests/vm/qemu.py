@@ -85,8 +85,12 @@ PATIENCE = " ".join(
     )
 )
 
-# Drivers of what is not there or not used, slow to unpack.
-UNUSED = "modprobe.blacklist=kvm_amd,powernow_k8,ata_piix,floppy"
+# Drivers of what is not there or not used, slow to unpack; a daemon that
+# watches mirrors of LVM, and that LVM waits for in seconds.
+UNUSED = (
+    "modprobe.blacklist=kvm_amd,powernow_k8,ata_piix,floppy"
+    " systemd.mask=lvm2-monitor.service"
+)
 
 # Of systems that are deployed: their console is what tests read, with no
 # bars that move.
