@@ -71,8 +71,8 @@ _FIRMWARE = {
 
 # For every kernel that is to boot here: the clock of an emulated processor
 # is not steady, and on a busy machine its timer seems not to work at all,
-# which a kernel that looks for that takes for the end. With addresses that are
-# random QEMU translates a program anew each time it runs; a page that was often
+# which a kernel that looks for that takes for the end. With random addresses
+# QEMU translates a program anew each time it runs, and a page that was often
 # translated takes half a minute to clear, as all of that is forgotten.
 CLOCK = "tsc=unstable no_timer_check norandmaps"
 
