@@ -37,7 +37,7 @@ for number in 1 2; do
     {program} deploy --yes {document}
     echo SHOWN "$number"
     efibootmgr --verbose
-    efibootmgr --create --label old --disk /dev/sda --part 1 --loader x
+    efibootmgr --quiet --create --label old --disk /dev/sda --part 1 --loader x
 done
 echo DONE
 """
