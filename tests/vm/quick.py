@@ -20,6 +20,7 @@ from __future__ import annotations
 # Files, tests, or one row of a test: what a node begins with, in this folder.
 QUICK = (
     "test_two_systems.py",
+    "test_boot_firmware.py::test_it_boots_under_every_firmware[two images]",
     "test_fallback.py::test_the_next_boot_after_one_that_fails_is_the_system"
     "_before[panic-bios]",
     "test_later_kernels.py::test_links_lead_to_a_kernel_of_later[secure]",
