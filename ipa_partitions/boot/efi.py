@@ -59,6 +59,11 @@ class Architecture:
         return f"grub{self.suffix}.efi"
 
     @property
+    def shim(self) -> str:
+        """What firmware starts where loaders are signed."""
+        return f"shim{self.suffix}.efi"
+
+    @property
     def modules(self) -> Path:
         """Where GRUB's modules are installed."""
         return Path("/usr/lib/grub") / self.target

@@ -49,7 +49,7 @@ def install(
         )
     stub = render_stub(target.uuid, path)
     files = _signed(signed) if signed else {its.grub: _made(name)}
-    first = its.grub if signed is None else f"shim{its.suffix}.efi"
+    first = its.grub if signed is None else its.shim
     prefix = f"EFI/{signed.vendor()}" if signed else _REMOVABLE
     contents = {
         f"{prefix}/menu.cfg": menu.encode(),
@@ -70,7 +70,7 @@ def install(
 def path(signed: Signed | None) -> str:
     """Return what UEFI is to start, as a path of the ESP."""
     its = architecture()
-    first = f"shim{its.suffix}.efi" if signed else its.grub
+    first = its.shim if signed else its.grub
     return "\\" + f"{_NAMED}/{first}".replace("/", "\\")
 
 
@@ -79,7 +79,7 @@ def _signed(signed: Signed) -> dict[str, bytes]:
     return {
         its.grub: signed.grub.read_bytes(),
         f"mm{its.suffix}.efi": signed.mok_manager.read_bytes(),
-        f"shim{its.suffix}.efi": signed.shim.read_bytes(),
+        its.shim: signed.shim.read_bytes(),
     }
 
 
