@@ -23,13 +23,13 @@ def medians(
 ) -> dict[str, float]:
     """Return the median seconds of each way, after one round to warm up.
 
-    They take turns, A B A B, so that a slow minute of the machine is one
-    for all of them.
+    They take turns, A B B A, so that a slow minute of the machine, and one
+    that gets slower, is one for all of them.
     """
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(rounds + 1):
-        for name, way in ways.items():
-            taken = way()
+        for name in list(ways)[:: 1 if number % 2 else -1]:
+            taken = ways[name]()
             if number:
                 seconds[name].append(taken)
     return {name: statistics.median(taken) for name, taken in seconds.items()}
@@ -48,3 +48,8 @@ def table(rows: Sequence[tuple[str, str, str]]) -> str:
 def verdict(value: float, limit: float) -> str:
     """Return the limit, and whether ``value`` keeps it."""
     return f"<= {limit:.2f} {'ok' if value <= limit else 'MISSED'}"
+
+
+def at_least(value: float, limit: float) -> str:
+    """Return the lower limit, and whether ``value`` keeps it."""
+    return f">= {limit:.2f} {'ok' if value >= limit else 'MISSED'}"

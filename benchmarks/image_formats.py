@@ -13,7 +13,7 @@
 """Images of every format onto a loop disk: ours, and the usual ways.
 
 Needs root, 12 GiB below --scratch, ironic-python-agent, curl, pigz, zstd,
-xz, qemu-img, mksquashfs. Each row is of one run: the ways take turns.
+xz, qemu-img, mksquashfs, nginx. Each row is of one run: the ways take turns.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks import compare
-from benchmarks.raw_stream import MIB, attached, report, run, served
+from benchmarks import compare, nginx
+from benchmarks.raw_stream import MIB, attached, report, run
 
 Rows = list[tuple[str, str, str]]
 
@@ -68,7 +68,7 @@ def main() -> None:
         disk = folder / "disk"
         with disk.open("wb") as file:
             file.truncate(2 * arguments.size_mib * MIB)
-        with served(folder) as url, attached(disk) as device:
+        with nginx.serving(folder) as url, attached(disk) as device:
             bench = Bench(
                 folder, url, device, arguments.rounds, arguments.size_mib,
                 arguments.files,
@@ -129,7 +129,8 @@ def qcow2(bench: Bench) -> Rows:
              f"{seconds['ours']:.2f}", ""),
             ("  the agent: download, hash, convert, sync, s",
              f"{seconds['agent']:.2f}", ""),
-            ("  agent / ours", f"{ratio:.2f}", at_least(ratio, wanted)),
+            ("  agent / ours", f"{ratio:.2f}",
+             compare.at_least(ratio, wanted)),
             ("  memory grows by, MiB", f"{max(growth):.0f}", ""),
         ]  # fmt: skip
     return rows
@@ -171,24 +172,24 @@ def packed(bench: Bench) -> Rows:
     return rows
 
 
-def tree(bench: Bench) -> Path:
+def tree(folder: Path, files: int) -> Path:
     """Make files of the sizes that those of a system have."""
     dice = random.Random(5)
-    top = bench.folder / "tree"
+    top = folder / "tree"
     block = dice.randbytes(8 * MIB)
-    for number in range(bench.files):
-        folder = top / f"{number % 97}" / f"{number % 1009}"
-        folder.mkdir(parents=True, exist_ok=True)
+    for number in range(files):
+        below = top / f"{number % 97}" / f"{number % 1009}"
+        below.mkdir(parents=True, exist_ok=True)
         size = min(int(dice.lognormvariate(7.5, 1.8)), MIB)
         at = dice.randrange(len(block) - size)
         text = block[at : at + size // 2] + bytes(size - size // 2)
-        (folder / f"file{number}").write_bytes(text)
+        (below / f"file{number}").write_bytes(text)
     return top
 
 
 def squashfs(bench: Bench) -> Rows:
     top = bench.folder / "tree"
-    top = top if top.exists() else tree(bench)
+    top = top if top.exists() else tree(bench.folder, bench.files)
     image = bench.folder / "x.squashfs"
     run("mksquashfs", str(top), str(image), "-comp", "zstd", "-no-progress",
         "-noappend", "-quiet", "-Xcompression-level", "3")  # fmt: skip
@@ -224,7 +225,7 @@ def squashfs(bench: Bench) -> Rows:
 
 def tar(bench: Bench) -> Rows:
     top = bench.folder / "tree"
-    top = top if top.exists() else tree(bench)
+    top = top if top.exists() else tree(bench.folder, bench.files)
     image = bench.folder / "x.tar.zst"
     run("tar", "--zstd", "-cf", str(image), "-C", str(top), ".")
     job = (bench.device, f"{bench.url}/{image.name}", digest(image))
@@ -359,10 +360,6 @@ def onto_mounted(device: str, command: str) -> float:
 def digest(file: Path) -> str:
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
-
-
-def at_least(value: float, limit: float) -> str:
-    return f">= {limit:.2f} {'ok' if value >= limit else 'MISSED'}"
 
 
 if __name__ == "__main__":

@@ -26,8 +26,6 @@ import multiprocessing
 import os
 import re
 import shutil
-import socket
-import subprocess
 import sys
 import tempfile
 import threading
@@ -39,7 +37,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks import compare
+from benchmarks import compare, nginx
 from ipa_partitions.images import stream
 from ipa_partitions.images.image import Image
 
@@ -157,38 +155,17 @@ def caching_proxy(origin_url: str, scratch: Path) -> Iterator[str]:
     """Run nginx, its cache empty; yield its URL."""
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        listen = f"127.0.0.1:{free.getsockname()[1]}"
-    server = NGINX.format(
-        scratch=scratch, listen=listen, origin=origin_url, slice=_SLICE_MIB
-    )
-    settings = scratch / "nginx.conf"
-    settings.write_text(
-        f"user root;\ndaemon off;\npid {scratch}/pid;\nerror_log stderr;\n"
-        "events {}\nhttp {\naccess_log off;\n"
-        + "".join(
-            f"{kind}_temp_path {scratch}/{kind};\n"
-            for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+
+    def server(listen: str) -> str:
+        return NGINX.format(
+            scratch=scratch,
+            listen=listen,
+            origin=origin_url,
+            slice=_SLICE_MIB,
         )
-        + server
-        + "}\n"
-    )
-    argv = ["nginx", "-c", str(settings), "-p", str(scratch)]
-    process = subprocess.Popen(argv, stderr=subprocess.DEVNULL)
-    try:
-        host, port = listen.split(":")
-        for _ in range(100):
-            with (
-                suppress(OSError),
-                socket.create_connection((host, int(port)), 1),
-            ):
-                break
-            time.sleep(0.05)
-        yield f"http://{listen}"
-    finally:
-        process.terminate()
-        process.wait()
+
+    with nginx.running(scratch, server) as url:
+        yield url
 
 
 def fetch(url: str, digest: str) -> None:

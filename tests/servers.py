@@ -14,7 +14,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 import socket
 import ssl
@@ -245,17 +244,3 @@ def rsync_daemon(
     finally:
         process.terminate()
         process.wait()
-
-
-def main() -> None:
-    """Serve a folder, say where, and end with standard input."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("folder", type=Path)
-    with http_server(parser.parse_args().folder) as server:
-        print(server.url, flush=True)
-        with suppress(EOFError, KeyboardInterrupt):
-            input()
-
-
-if __name__ == "__main__":
-    main()

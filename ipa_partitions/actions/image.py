@@ -29,7 +29,7 @@ from ipa_partitions.disk.namespace import with_one_writable
 from ipa_partitions.disk.rootfs import RootFs
 from ipa_partitions.disk.tree import mounted_tree
 from ipa_partitions.errors import ImageError
-from ipa_partitions.images import device, sources
+from ipa_partitions.images import device, sources, unxz
 from ipa_partitions.images.deployers import (
     BlockTarget,
     FileTarget,
@@ -68,6 +68,8 @@ class DeployImage:
         """The programs that the image, its source and its volume need."""
         image = self._image
         tools = ["mount", "umount"]
+        if image.compression == "xz":
+            tools.append(unxz.TOOL)
         # What is not known here is for validate() to tell.
         with suppress(ImageError):
             deployer = deployer_of(image)

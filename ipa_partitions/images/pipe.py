@@ -19,6 +19,8 @@ import os
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import takewhile
 
 from ipa_partitions.errors import CommandError
 from ipa_partitions.run import ENDS_WITH_US
@@ -26,6 +28,8 @@ from ipa_partitions.run import ENDS_WITH_US
 _PIPE_BYTES = 1024**2
 # Of what a program complains about, as much as a message can hold.
 _SAID_BYTES = 4096
+
+_Process = subprocess.Popen[bytes]
 
 
 def feed(argv: tuple[str, ...], blocks: Iterator[memoryview]) -> str:
@@ -37,34 +41,40 @@ def feed(argv: tuple[str, ...], blocks: Iterator[memoryview]) -> str:
     CommandError for another exit code than 0, and what ``blocks`` raises,
     with the program ended.
     """
-    try:
-        process = subprocess.Popen(
-            argv,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env=os.environ | {"LC_ALL": "C"},
-            bufsize=0,
-        )
-    except OSError as error:
-        raise CommandError(f"{argv[0]}: {error}") from error
-    said = bytearray()
-    listener = threading.Thread(target=_listen, args=(process, said))
-    listener.start()
-    try:
+    with _running(argv, stdin=subprocess.PIPE) as (process, said):
         _write_all(process, blocks)
-    except BaseException:
-        process.kill()
-        raise
-    finally:
-        code = process.wait()
-        listener.join()
-        if process.stderr:
-            process.stderr.close()
-    text = said.decode("utf-8", "replace").strip()
-    if code:
-        raise CommandError(f"{' '.join(argv)}: exit code {code}: {text}")
-    return text
+    return _text(said)
+
+
+def through(
+    argv: tuple[str, ...], blocks: Iterator[memoryview]
+) -> Iterator[bytes]:
+    """Yield what ``argv`` makes of ``blocks``, its standard input.
+
+    All blocks are taken, unless the generator is closed, which ends the
+    program. Raises as ``feed`` does.
+    """
+    raised: list[BaseException] = []
+    is_closed = threading.Event()
+    wanted = takewhile(lambda _: not is_closed.is_set(), blocks)
+    with _running(argv, subprocess.PIPE, subprocess.PIPE) as (process, _):
+        feeder = threading.Thread(
+            target=_write_or_end, args=(process, wanted, raised)
+        )
+        feeder.start()
+        try:
+            while process.stdout and (
+                piece := process.stdout.read(_PIPE_BYTES)
+            ):
+                yield piece
+        except BaseException:
+            is_closed.set()
+            process.kill()
+            raise
+        finally:
+            feeder.join()
+        if raised:
+            raise raised[0]
 
 
 def follow(
@@ -76,11 +86,44 @@ def follow(
     another exit code than 0, and after ``timeout_s``, with the program
     ended.
     """
+    is_late = threading.Event()
+
+    def end() -> None:
+        is_late.set()
+        process.kill()
+
+    clock = threading.Timer(timeout_s, end)
+    try:
+        with _running(argv, stdout=subprocess.PIPE) as (process, _):
+            clock.start()
+            _tell_lines(process, tell)
+            process.wait()
+    except CommandError as error:
+        if not is_late.is_set():
+            raise
+        raise CommandError(
+            f"{' '.join(argv)}: not done after {timeout_s} s"
+        ) from error
+    finally:
+        clock.cancel()
+
+
+@contextmanager
+def _running(
+    argv: tuple[str, ...],
+    stdin: int = subprocess.DEVNULL,
+    stdout: int = subprocess.DEVNULL,
+) -> Iterator[tuple[_Process, bytearray]]:
+    """Yield the running program, and the start of its complaints.
+
+    It is killed if the block raises. Raises CommandError, with those
+    complaints, for another exit code than 0.
+    """
     try:
         process = subprocess.Popen(
             (*ENDS_WITH_US, *argv),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdin=stdin,
+            stdout=stdout,
             stderr=subprocess.PIPE,
             env=os.environ | {"LC_ALL": "C"},
             bufsize=0,
@@ -90,31 +133,41 @@ def follow(
     said = bytearray()
     listener = threading.Thread(target=_listen, args=(process, said))
     listener.start()
-    clock = threading.Timer(timeout_s, process.kill)
-    clock.start()
     try:
-        _tell_lines(process, tell)
+        yield process, said
     except BaseException:
         process.kill()
         raise
     finally:
         code = process.wait()
-        is_late = not clock.is_alive()
-        clock.cancel()
         listener.join()
-        for stream in (process.stdout, process.stderr):
+        for stream in (process.stdin, process.stdout, process.stderr):
             if stream:
                 stream.close()
     if code:
-        text = said.decode("utf-8", "replace").strip()
-        if is_late:
-            text = f"not done after {timeout_s} s"
-        raise CommandError(f"{' '.join(argv)}: exit code {code}: {text}")
+        raise CommandError(
+            f"{' '.join(argv)}: exit code {code}: {_text(said)}"
+        )
 
 
-def _tell_lines(
-    process: subprocess.Popen[bytes], tell: Callable[[str], None]
+def _text(said: bytearray) -> str:
+    return said.decode("utf-8", "replace").strip()
+
+
+def _write_or_end(
+    process: _Process,
+    blocks: Iterator[memoryview],
+    raised: list[BaseException],
 ) -> None:
+    """Note what ``blocks`` raises; the program is not to take it for all."""
+    try:
+        _write_all(process, blocks)
+    except BaseException as error:  # raised where its output is used
+        raised.append(error)
+        process.kill()
+
+
+def _tell_lines(process: _Process, tell: Callable[[str], None]) -> None:
     rest = b""
     while process.stdout and (data := process.stdout.read(_SAID_BYTES)):
         *lines, rest = (rest + data).replace(b"\r", b"\n").split(b"\n")
@@ -123,9 +176,7 @@ def _tell_lines(
         rest = rest[:_SAID_BYTES]
 
 
-def _write_all(
-    process: subprocess.Popen[bytes], blocks: Iterator[memoryview]
-) -> None:
+def _write_all(process: _Process, blocks: Iterator[memoryview]) -> None:
     if process.stdin is None:
         raise ValueError("a process without a pipe")
     fd = process.stdin.fileno()
@@ -142,7 +193,7 @@ def _write_all(
                     is_listening = False
 
 
-def _listen(process: subprocess.Popen[bytes], said: bytearray) -> None:
+def _listen(process: _Process, said: bytearray) -> None:
     if process.stderr is None:
         return
     while data := process.stderr.read(_SAID_BYTES):

@@ -15,15 +15,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
 import zstandard
 
 from ipa_partitions import progress
 from ipa_partitions.errors import ImageError
-from ipa_partitions.images import magic, sources, sums, unpack
+from ipa_partitions.images import magic, sources, sums, unpack, unxz
 from ipa_partitions.images.ahead import Hash, read_ahead
 from ipa_partitions.images.image import Image
 
@@ -99,7 +99,9 @@ def streamed(image: Image) -> Iterator[Stream]:
             image,
         )
         if not is_plain:
-            reader = unpack.PieceReader(_unpacked(blocks, image))
+            # Ended before the blocks that it takes are.
+            pieces = stack.enter_context(closing(_all_unpacked(blocks, image)))
+            reader = unpack.PieceReader(pieces)
             blocks = stack.enter_context(
                 read_ahead(reader.readinto, BLOCK_BYTES)
             )
@@ -189,6 +191,15 @@ def _declared(
         )
     yield first
     yield from blocks
+
+
+def _all_unpacked(
+    blocks: Iterator[memoryview], image: Image
+) -> Generator[bytes]:
+    if image.compression == "xz":
+        yield from unxz.unpacked(blocks, image.public_url)
+    else:
+        yield from _unpacked(blocks, image)
 
 
 def _unpacked(blocks: Iterator[memoryview], image: Image) -> Iterator[bytes]:

@@ -30,7 +30,7 @@ from ipa_partitions.errors import ImageError
 PIECE_BYTES = 1024**2
 # xz -9 needs 65 MiB. Of zstd, the library itself takes no more than that of
 # its level 22, 128 MiB.
-_XZ_MEMORY_BYTES = 128 * 1024**2
+XZ_MEMORY_BYTES = 128 * 1024**2
 
 _ZSTD_MAGIC = 0xFD2FB528
 _ZSTD_SKIPPABLE = 0x184D2A50
@@ -114,7 +114,7 @@ def _unxz(chunks: Iterable[memoryview]) -> Iterator[bytes]:
         while data:
             if decoder is None:
                 decoder = lzma.LZMADecompressor(
-                    lzma.FORMAT_XZ, memlimit=_XZ_MEMORY_BYTES
+                    lzma.FORMAT_XZ, memlimit=XZ_MEMORY_BYTES
                 )
             yield decoder.decompress(data, PIECE_BYTES)
             while not decoder.needs_input and not decoder.eof:
