@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 from typing import Literal
 
 from ipa_partitions import registry
@@ -221,6 +222,16 @@ class System:
             self.image.target, [v.content.mount for v in self.mounts]
         )
         return next(v for v in self.mounts if v.content.mount == mount)
+
+    @property
+    def below(self) -> tuple[Volume, ...]:
+        """The volumes mounted below that one."""
+        top = PurePosixPath(self.target.content.mount)
+        return tuple(
+            volume
+            for volume in self.mounts
+            if top in PurePosixPath(volume.content.mount).parents
+        )
 
     @property
     def boot(self) -> Volume:

@@ -30,8 +30,8 @@ from pathlib import Path
 PROGRAMS = (
     "blkdiscard", "blkid", "blockdev", "cryptsetup", "efibootmgr", "gpgv",
     "grub-editenv|grub2-editenv", "grub-install|grub2-install",
-    "grub-script-check|grub2-script-check", "kmod", "lvm", "mcopy",
-    "mdadm", "mke2fs", "mkfs.vfat", "mkfs.xfs", "mkswap", "mount", "partx",
+    "grub-script-check|grub2-script-check", "kmod", "losetup", "lvm",
+    "mcopy", "mdadm", "mke2fs", "mkfs.vfat", "mkfs.xfs", "mkswap", "mount", "partx",
     "qemu-img", "resize2fs", "rsync", "sfdisk", "ssh",
     "systemd-cryptenroll", "tar", "thin_check", "tune2fs", "udevadm",
     "umount", "unsquashfs", "wipefs", "xfs_admin", "xfs_growfs", "xz",

@@ -16,26 +16,30 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Self
 
 from ipa_partitions import resolved
+from ipa_partitions.actions.format import MakeFilesystem
 from ipa_partitions.disk import filesystem
 from ipa_partitions.disk.mount import PLACE
 from ipa_partitions.disk.namespace import with_one_writable
 from ipa_partitions.disk.rootfs import RootFs
 from ipa_partitions.disk.tree import mounted_tree
 from ipa_partitions.errors import ImageError
-from ipa_partitions.images import device, sources, unxz
+from ipa_partitions.images import copied, device, sources, unxz
 from ipa_partitions.images.deployers import (
+    BlockDeployer,
     BlockTarget,
     FileTarget,
     deployer_of,
 )
+from ipa_partitions.images.deployers.block import MisfitError
 from ipa_partitions.images.image import Image
+from ipa_partitions.images.old_uuid import replace_uuid
 from ipa_partitions.plan import Phase
 
 
@@ -77,6 +81,8 @@ class DeployImage:
             tools += sources.source_of(image.url).tools
             if deployer.kind == "block":
                 tools += self._renewing_tools()
+                if self.system.below:
+                    tools += copied.TOOLS
         return tuple(dict.fromkeys(tools))
 
     def __str__(self) -> str:
@@ -95,7 +101,9 @@ class DeployImage:
         image = self._image
         deployer = deployer_of(image)
         if deployer.kind == "block":
-            deployer.validate(image, self._block_target)
+            if misfit := self._misfit(deployer):
+                MakeFilesystem(self.system.target).validate()
+                copied.check(image, misfit)
         else:
             # Nothing else is in the volumes yet.
             sizes = {v.device: v.inner_bytes for v in self.system.mounts}
@@ -115,20 +123,54 @@ class DeployImage:
             if base.is_new
             else nullcontext()
         ):
-            if deployer.kind == "block":
-                deployer.execute(image, self._block_target)
+            if deployer.kind == "files":
+                with self._opened_tree() as (root, target):
+                    self._alone(root, lambda: deployer.execute(image, target))
+            elif misfit := self.system.below and self._misfit(deployer):
+                self._copy(deployer, misfit)
             else:
-                places = [volume.place for volume in self.system.mounts]
-                with (
-                    mounted_tree(places) as root,
-                    tempfile.TemporaryDirectory(dir=PLACE) as spare,
-                ):
-                    target = self._file_target(root, Path(spare))
-                    with_one_writable(
-                        root,
-                        lambda: deployer.execute(image, target),
-                        makes_devices=self.system.image.type != "data",
-                    )
+                deployer.execute(image, self._block_target)
+
+    def _misfit(self, deployer: BlockDeployer) -> MisfitError | None:
+        """Return why the image has to be copied, None if it has not.
+
+        Raises ImageError where there is but one volume.
+        """
+        try:
+            deployer.validate(self._image, self._block_target)
+        except MisfitError as error:
+            if not self.system.below:
+                raise
+            return error
+        return None
+
+    def _copy(self, deployer: BlockDeployer, misfit: MisfitError) -> None:
+        """Make what the image cannot bring, and copy its files."""
+        image, volume = self._image, self.system.target
+        MakeFilesystem(volume).execute()
+        with (
+            self._opened_tree() as (root, target),
+            copied.opened(
+                image, deployer, misfit, target.roomy, target.spare
+            ) as (files, old_uuid),
+        ):
+            self._alone(root, lambda: copied.copy(files, target.directory))
+            replace_uuid(RootFs(target.directory), old_uuid, volume.uuid)
+
+    @contextmanager
+    def _opened_tree(self) -> Iterator[tuple[Path, FileTarget]]:
+        places = [volume.place for volume in self.system.mounts]
+        with (
+            mounted_tree(places) as root,
+            tempfile.TemporaryDirectory(dir=PLACE) as spare,
+        ):
+            yield root, self._file_target(root, Path(spare))
+
+    def _alone(self, root: Path, job: Callable[[], None]) -> None:
+        """Run ``job`` where nothing but what is below ``root`` changes."""
+        with_one_writable(
+            root, job, makes_devices=self.system.image.type != "data"
+        )
 
     def _file_target(self, root: Path, spare: Path) -> FileTarget:
         tree = RootFs(root)

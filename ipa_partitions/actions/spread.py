@@ -24,7 +24,7 @@ from ipa_partitions.disk.mount import UNTRUSTED, mounted
 from ipa_partitions.disk.rootfs import RootFs
 from ipa_partitions.images.device import unmountable_on_failure
 from ipa_partitions.plan import Phase
-from ipa_partitions.resolved import ResolvedLayout, System, Volume
+from ipa_partitions.resolved import ResolvedLayout, System
 from ipa_partitions.run import run
 
 
@@ -37,29 +37,27 @@ class SpreadImage:
     """
 
     system: System
-    below: tuple[Volume, ...]
     phase: ClassVar[Phase] = Phase.IMAGE
     tools: ClassVar[tuple[str, ...]] = ("rsync", "mount", "umount")
 
     @property
     def devices(self) -> frozenset[str]:
         """The volume of the image, and those below it."""
-        volumes = (self.system.target, *self.below)
+        volumes = (self.system.target, *self.system.below)
         return frozenset(volume.device for volume in volumes)
 
     @classmethod
     def plan(cls, resolved: ResolvedLayout) -> Iterator[Self]:
         """Plan one for each block image with volumes below its own."""
         for system in resolved.systems:
-            below = tuple(_below(system))
-            if system.deploys and system.is_block and below:
-                yield cls(system, below)
+            if system.deploys and system.is_block and system.below:
+                yield cls(system)
 
     def __str__(self) -> str:
         """Tell what goes where."""
         moved = ", ".join(
             f"{volume.content.mount} to {volume.device}"
-            for volume in self.below
+            for volume in self.system.below
         )
         return f"move what {self.system.image.name} has in {moved}"
 
@@ -74,20 +72,12 @@ class SpreadImage:
             unmountable_on_failure(volume.device),
             mounted(volume.device) as root,
         ):
-            for each in reversed(self.below):
+            for each in reversed(self.system.below):
                 inside = PurePosixPath(each.content.mount).relative_to(top)
                 source = RootFs(root).make_directory(f"/{inside}")
                 options = ",".join((UNTRUSTED, *each.mount_options))
                 with mounted(each.device, options) as directory:
                     _move_contents(source, directory)
-
-
-def _below(system: System) -> Iterator[Volume]:
-    top = PurePosixPath(system.target.content.mount)
-    for volume in system.mounts:
-        mount = PurePosixPath(volume.content.mount)
-        if mount != top and mount.is_relative_to(top):
-            yield volume
 
 
 def _move_contents(source: Path, directory: Path) -> None:

@@ -26,9 +26,7 @@ from ipa_partitions.images import pipe, unpack
 TOOL = "xz"
 
 
-def unpacked(
-    blocks: Iterator[memoryview], name: str
-) -> Generator[bytes]:
+def unpacked(blocks: Iterator[memoryview], name: str) -> Generator[bytes]:
     """Yield the plain bytes of ``blocks`` in pieces.
 
     Raises ImageError, which begins with ``name``, for damaged data and for

@@ -151,10 +151,13 @@ def action(
     return DeployImage(resolved.System(image, volumes, (), True), FLAGS)
 
 
-def three_volumes(loop_disk: LoopDisk) -> list[resolved.Volume]:
+def three_volumes(
+    loop_disk: LoopDisk, size_mib: int = 64
+) -> list[resolved.Volume]:
     """Make the volumes of a tree."""
     volumes = [
-        volume(loop_disk(64), mount) for mount in ("/", "/var", "/var/lib")
+        volume(loop_disk(size_mib), mount, size_mib)
+        for mount in ("/", "/var", "/var/lib")
     ]
     for each in volumes:
         run("mkfs.ext4", "-q", each.device)

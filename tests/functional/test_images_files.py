@@ -152,9 +152,54 @@ def test_a_block_image_is_spread_over_all_volumes(
     )
     deploy.validate()
     deploy.execute()
-    SpreadImage(deploy.system, tuple(volumes[1:])).execute()
+    SpreadImage(deploy.system).execute()
     check_spread(volumes, system_tree)
     assert read_uuid(volumes[0].device) == UUID
+
+
+@pytest.mark.parametrize(
+    ("kind", "size_mib", "disk_format"),
+    [
+        pytest.param("ext2", 40, "raw", id="of another kind"),
+        pytest.param("xfs", 320, "raw", id="of another kind, and large"),
+        pytest.param("ext4", 300, "raw", id="larger than the root"),
+        pytest.param("ext4", 300, "qcow2", id="larger, as qcow2"),
+    ],
+)
+def test_a_block_image_that_the_root_cannot_be_is_copied(
+    server: Server,
+    tmp_path: Path,
+    loop_disk: LoopDisk,
+    system_tree: Path,
+    kind: str,
+    size_mib: int,
+    disk_format: str,
+) -> None:
+    data = tmp_path / "x.raw"
+    data.write_bytes(b"")
+    os.truncate(data, size_mib * MIB)
+    run(f"mkfs.{kind}", "-q", str(data))
+    with mounted(str(data), "loop") as top:
+        run("rsync", "-aHAXS", f"{system_tree}/", f"{top}/")
+    served = server.folder / f"x.{disk_format}"
+    run("qemu-img", "convert", "-O", disk_format, str(data), str(served))
+    volumes = three_volumes(loop_disk, 256)
+    deploy = action(
+        f"{server.url}/{served.name}",
+        *volumes,
+        disk_format=disk_format,
+        digest=hashlib.sha256(served.read_bytes()).hexdigest(),
+    )
+    deploy.validate()
+    deploy.execute()
+    SpreadImage(deploy.system).execute()
+    check_spread(volumes, system_tree)
+    assert read_uuid(volumes[0].device) == UUID
+    assert file_system_of(volumes[0].device) == "ext4"
+
+
+def file_system_of(device: str) -> str:
+    return run("blkid", "--probe", "-o", "value", "-s", "TYPE", device).strip()
 
 
 @pytest.mark.parametrize("problem", ["digest", "member", "space"])

@@ -34,12 +34,25 @@ LOG = logging.getLogger(__name__)
 _SAID_CHARACTERS = 1000
 
 
+class MisfitError(ImageError):
+    """The image is sound, and its volume is not for it.
+
+    ``holds`` is the kind of its filesystem, ``size_bytes`` its size.
+    """
+
+    def __init__(self, problem: str, holds: str, size_bytes: int) -> None:
+        super().__init__(problem)
+        self.holds = holds
+        self.size_bytes = size_bytes
+
+
 def check_start(
     image: Image, target: BlockTarget, head: bytes, size_bytes: int | None
 ) -> None:
     """Raise ImageError unless ``head`` starts what ``target`` declares.
 
-    ``size_bytes`` is the length of the image, if known.
+    ``size_bytes`` is the length of the image, if known. A filesystem that
+    would be all right elsewhere is a MisfitError.
     """
     found = magic.look(head)
     is_file_system = found.name in magic.FILE_SYSTEMS
@@ -49,18 +62,25 @@ def check_start(
             raise ImageError(f"{image.public_url}: is {found.name}, not raw")
         _check_sectors(image, target, head)
         return
+    least_bytes = max(found.size_bytes or 0, size_bytes or 0)
     if found.name != wanted and (found.name or wanted in magic.FILE_SYSTEMS):
-        raise ImageError(
+        problem = (
             f"{image.public_url}: holds {found.name or 'no filesystem'},"
             f" and {target.device} is declared to be {wanted}"
         )
+        if is_file_system:
+            raise MisfitError(problem, found.name, least_bytes)
+        raise ImageError(problem)
     if found.size_bytes is None:
         return
-    check_size(image, target, found.size_bytes)
     if size_bytes is not None and size_bytes < found.size_bytes:
         raise ImageError(
             f"{image.public_url}: is cut: {size_bytes} bytes, and its"
             f" {found.name} has {found.size_bytes}"
+        )
+    if least_bytes > target.size_bytes:
+        raise MisfitError(
+            _too_large(image, target, least_bytes), found.name, least_bytes
         )
 
 
@@ -74,11 +94,16 @@ def _check_sectors(image: Image, target: BlockTarget, head: bytes) -> None:
 
 
 def check_size(image: Image, target: BlockTarget, size_bytes: int) -> None:
+    """Raise ImageError if ``size_bytes`` are more than ``target`` has."""
     if size_bytes > target.size_bytes:
-        raise ImageError(
-            f"{image.public_url}: its {size_bytes} bytes do not fit the"
-            f" {target.size_bytes} of {target.device}"
-        )
+        raise ImageError(_too_large(image, target, size_bytes))
+
+
+def _too_large(image: Image, target: BlockTarget, size_bytes: int) -> str:
+    return (
+        f"{image.public_url}: its {size_bytes} bytes do not fit the"
+        f" {target.size_bytes} of {target.device}"
+    )
 
 
 def renew(image: Image, target: BlockTarget) -> None:

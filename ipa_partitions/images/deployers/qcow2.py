@@ -53,12 +53,13 @@ class Qcow2:
         See BlockDeployer.
         """
         with stream.started(image) as start:
-            header = _header(image, target, start.head)
+            header = _header(image, start.head)
             with _named(image):
                 Tables(header, start.size_bytes).preload(start.read_at)
                 head = read_start(header, start.read_at, magic.HEAD_BYTES)
         if head is not None:
             check_start(image, target, head, header.size_bytes)
+        check_size(image, target, header.size_bytes)
 
     def execute(self, image: Image, target: BlockTarget) -> None:
         """Write it; see BlockDeployer."""
@@ -75,7 +76,8 @@ QCOW2 = Qcow2()
 
 def _unfold(image: Image, target: BlockTarget, plain: stream.Stream) -> None:
     first = next(plain.blocks)
-    header = _header(image, target, bytes(first[: magic.HEAD_BYTES]))
+    header = _header(image, bytes(first[: magic.HEAD_BYTES]))
+    check_size(image, target, header.size_bytes)
     tables = Tables(header, plain.size_bytes)
     tables.preload(plain.read_at)
 
@@ -88,15 +90,13 @@ def _unfold(image: Image, target: BlockTarget, plain: stream.Stream) -> None:
         writer.finish(approve)
 
 
-def _header(image: Image, target: BlockTarget, head: bytes) -> Header:
-    """Return the header that ``head`` starts with, of what fits."""
+def _header(image: Image, head: bytes) -> Header:
+    """Return the header that ``head`` starts with."""
     found = magic.look(head).name or "something else"
     if found != "qcow2":
         raise ImageError(f"{image.public_url}: is {found}, not qcow2")
     with _named(image):
-        header = parse_header(head)
-    check_size(image, target, header.size_bytes)
-    return header
+        return parse_header(head)
 
 
 @contextmanager

@@ -26,15 +26,15 @@ from __future__ import annotations
 
 import os
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
+from ipa_partitions.disk import loop
 from ipa_partitions.disk.mount import READ_ONLY, mounted
-from ipa_partitions.errors import ActionError, CommandError, ImageError
+from ipa_partitions.errors import CommandError, ImageError
 from ipa_partitions.images import magic, stream
 from ipa_partitions.images.deployers import FileTarget
 from ipa_partitions.images.image import Image
@@ -42,7 +42,6 @@ from ipa_partitions.run import run
 
 # A loop device ends with a whole sector, an image need not.
 _SECTOR_BYTES = 4096
-_FREE_TIMEOUT_S = 30
 # Of what is read ahead and not yet written; unsquashfs would take 256.
 _QUEUE_MIB = 32
 
@@ -52,7 +51,9 @@ class Squashfs:
     """Lays the files of a squashfs into a directory."""
 
     kind: Literal["files"] = "files"
-    tools: tuple[str, ...] = ("mount", "umount", "rsync", "unsquashfs")
+    tools: tuple[str, ...] = (
+        "losetup", "mount", "umount", "rsync", "unsquashfs",
+    )  # fmt: skip
 
     def validate(self, image: Image, target: FileTarget) -> None:
         """Look at the superblock, and at the kernel; see FileDeployer."""
@@ -135,7 +136,7 @@ def _unpack(image: Image, file: IO[bytes], directory: Path) -> None:
         image,
         "unsquashfs", "-quiet", "-no-progress", "-force",
         "-data-queue", str(_QUEUE_MIB), "-frag-queue", str(_QUEUE_MIB),
-        "-dest", str(directory), _path(file),
+        "-dest", str(directory), loop.path_of(file),
     )  # fmt: skip
 
 
@@ -150,44 +151,17 @@ def _update(image: Image, file: IO[bytes], target: FileTarget) -> None:
         )  # fmt: skip
 
 
-def _path(file: IO[bytes]) -> str:
-    """Return the name of what has none: that of our hold on it."""
-    return f"/proc/{os.getpid()}/fd/{file.fileno()}"
-
-
 @contextmanager
 def _opened(image: Image, file: IO[bytes], spare: Path) -> Iterator[Path]:
     """Mount the squashfs in ``file`` on ``spare`` for a while."""
-    device = _path(file)
     try:
-        with mounted(device, f"loop,{READ_ONLY}", spare, "squashfs") as files:
+        with (
+            loop.attached(file, "--read-only") as device,
+            mounted(device, READ_ONLY, spare, "squashfs") as files,
+        ):
             yield files
     except CommandError as error:
         raise ImageError(f"{image.public_url}: {error}") from error
-    finally:
-        _wait_until_free(str(Path(device).readlink()))
-
-
-def _wait_until_free(name: str) -> None:
-    """Wait for the loop device of a file, which udev may still look at.
-
-    Before that the volume that the file is on cannot be unmounted.
-    """
-    until = time.monotonic() + _FREE_TIMEOUT_S
-    while any(
-        _text(file) == name
-        for file in Path("/sys/block").glob("loop*/loop/backing_file")
-    ):
-        if time.monotonic() > until:
-            raise ActionError(f"{name}: its loop device stays in use")
-        time.sleep(0.02)
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text().removesuffix("\n")
-    except OSError:  # detached meanwhile
-        return ""
 
 
 def _run(image: Image, *argv: str) -> None:
