@@ -44,53 +44,11 @@ from ipa_partitions.extensions.command import (
     translated,
 )
 from ipa_partitions.layout import sources
+from ipa_partitions.step_arguments import ARGUMENTS, SWITCH_ARGUMENTS
 
 LOG = logging.getLogger(__name__)
 
 BOOT_INFO = Path("/tmp/boot-info.json")  # noqa: S108 - SPEC 3.6
-
-ARGUMENTS = {
-    "image_info": {
-        "description": (
-            "The document: disks, volumes, images. By default the node's"
-            " instance_info['image_info'], else its"
-            " extra['default_image_info'], else the ramdisk's own."
-        ),
-        "required": False,
-    },
-    "layout": {
-        "description": (
-            "The name of a document that the node has in extra['layouts'],"
-            " or the ramdisk in /etc/ipa-partitions/layouts; instead of"
-            " image_info."
-        ),
-        "required": False,
-    },
-    "configdrive": {
-        "description": (
-            "The config drive, as Ironic sends it; by default the node's"
-            " instance_info['configdrive']."
-        ),
-        "required": False,
-    },
-}
-
-SWITCH_ARGUMENTS = {
-    "image": {
-        "description": (
-            "What is to boot: the name or UUID of an image, or its grub_id"
-            " in boot-info."
-        ),
-        "required": True,
-    },
-    "once": {
-        "description": (
-            "True to boot it the next time only. False, the default, makes"
-            " it what boots from now on."
-        ),
-        "required": False,
-    },
-}
 
 
 class PartitionsHardwareManager(hardware.HardwareManager):  # type: ignore[misc]

@@ -26,35 +26,11 @@ from ironic.drivers import base
 from ironic.drivers.modules import agent, agent_base
 
 from ipa_partitions.conductor import documents, follow_up, results
+from ipa_partitions.step_arguments import ARGUMENTS
 
 # Behind the agent's own steps of RAID and BIOS (above), before the boot is
 # prepared (60).
 _PRIORITY = 80
-
-_ARGUMENTS = {
-    "image_info": {
-        "description": (
-            "The document: disks, volumes, images. By default the node's"
-            " instance_info['image_info'], else its"
-            " extra['default_image_info'], else the ramdisk's own."
-        ),
-        "required": False,
-    },
-    "layout": {
-        "description": (
-            "The name of a document that the node has in extra['layouts'],"
-            " or the ramdisk in /etc/ipa-partitions/layouts."
-        ),
-        "required": False,
-    },
-    "configdrive": {
-        "description": (
-            "The config drive, as Ironic sends it; by default the node's"
-            " instance_info['configdrive']."
-        ),
-        "required": False,
-    },
-}
 
 
 class PartitionsDeploy(agent.CustomAgentDeploy):  # type: ignore[misc]
@@ -80,7 +56,7 @@ class PartitionsDeploy(agent.CustomAgentDeploy):  # type: ignore[misc]
         task.node.save()
         return super().deploy(task)
 
-    @base.deploy_step(priority=_PRIORITY, argsinfo=_ARGUMENTS)  # type: ignore[untyped-decorator]
+    @base.deploy_step(priority=_PRIORITY, argsinfo=ARGUMENTS)  # type: ignore[untyped-decorator]
     @task_manager.require_exclusive_lock  # type: ignore[untyped-decorator]
     def deploy_partitions(
         self,

@@ -24,13 +24,17 @@ _NO_REPLAY = {"ext3": "noload", "ext4": "noload", "xfs": "norecovery"}
 
 def filesystem_tags(device: str) -> dict[str, str]:
     """Return what ``blkid`` says of the filesystem: TYPE, UUID, LABEL."""
+    return tags(device, "--usages", "filesystem")
+
+
+def tags(device: str, *options: str) -> dict[str, str]:
+    """Return all that ``blkid`` says of ``device``."""
     shown = run(
-        "blkid", "--probe", "--usages", "filesystem",
-        "--output", "export", device,
-        ok_codes=(0, 2, 8),
+        "blkid", "--probe", *options, "--output", "export", device,
+        ok_codes=(0, 2, 8),  # nothing was found, or too much
     )  # fmt: skip
     pairs = (line.partition("=") for line in shown.splitlines())
-    return {name: value for name, _, value in pairs}
+    return {name: value.replace("\\ ", " ") for name, _, value in pairs}
 
 
 def devices_by_uuid(devices: Iterable[str]) -> dict[str, str]:

@@ -16,9 +16,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ipa_partitions.disk import bcache, lvm_report
+from ipa_partitions.disk import bcache, look, lvm_report
 from ipa_partitions.disk.holders import Stacks, kernel_name
-from ipa_partitions.run import run
 
 # How blkid(8) calls a part, and people the whole, if all parts of one have
 # the same UUID.
@@ -80,19 +79,10 @@ def _parts(names: Iterable[str]) -> dict[str, dict[str, str]]:
         # What is registered with bcache is no device of its own.
         if "/" not in name:
             device = f"/dev/{name.replace('!', '/')}"
-            tags = _tags(device)
+            tags = look.tags(device)
             if tags.get("TYPE") in _PARTS:
                 found[device] = tags
     return found
-
-
-def _tags(device: str) -> dict[str, str]:
-    shown = run(
-        "blkid", "--probe", "--output", "export", device,
-        ok_codes=(0, 2, 8),  # nothing was found, or too much
-    )  # fmt: skip
-    pairs = (line.partition("=") for line in shown.splitlines())
-    return {key: value.replace("\\ ", " ") for key, _, value in pairs}
 
 
 def _wholes(

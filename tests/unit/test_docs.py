@@ -27,7 +27,7 @@ import ironic_python_agent.config  # noqa: F401
 import pytest
 import yaml
 
-from ipa_partitions import cli, hardware, layout
+from ipa_partitions import cli, hardware, layout, step_arguments
 from ipa_partitions.boot_info import BootInfo
 from ipa_partitions.deploy import Request, Result, make_plan
 from ipa_partitions.errors import LayoutErrors
@@ -87,7 +87,7 @@ def check(value) -> None:
     if isinstance(value, list):
         for step in value:
             assert step["step"] in STEPS
-            known = hardware.ARGUMENTS | hardware.SWITCH_ARGUMENTS
+            known = step_arguments.ARGUMENTS | step_arguments.SWITCH_ARGUMENTS
             assert step["args"].keys() <= known.keys()
             check_document(step["args"])
     elif value.keys() & {"partitions", "urls"}:
@@ -180,7 +180,7 @@ def test_every_key_is_in_its_table_and_described(name):
     ("reference/document", TYPE_GUIDS),
     ("reference/rest", [f"partitions.{command}" for command in COMMANDS]),
     ("reference/rest", STEPS),
-    ("reference/rest", hardware.ARGUMENTS),
+    ("reference/rest", step_arguments.ARGUMENTS),
     ("reference/rest", [f.name for f in dataclasses.fields(Progress)]),
 ])  # fmt: skip
 def test_a_page_has_every_word_of_the_program(name, words):
