@@ -28,7 +28,7 @@ NAME = PACKAGE.name
 # From the bottom: a module imports only from its own row and those above
 # it here. The longest name that fits a module is its own.
 ROWS = (
-    ("errors",),
+    ("errors", "step_arguments"),
     ("run", "registry", "urls", "progress"),
     ("disk",),
     ("images", "boot"),
@@ -123,7 +123,13 @@ def test_nothing_is_started_but_by_run(module):
 
 
 # It runs where no disk is, in a service that has much else to do.
-CONDUCTOR_USES = {"errors", "boot_info", "layout", "conductor"}
+CONDUCTOR_USES = {
+    "errors",
+    "boot_info",
+    "layout",
+    "step_arguments",
+    "conductor",
+}
 
 
 @pytest.mark.parametrize(
