@@ -25,6 +25,7 @@ from ironic.drivers.redfish import RedfishHardware
 from oslo_config import cfg
 
 from ipa_partitions.conductor.deploy import PartitionsDeploy
+from ipa_partitions.conductor.rescue import PartitionsRescue
 
 # Ironic looks for this option in a group named like the node's driver.
 CONF.register_opts(
@@ -42,18 +43,28 @@ CONF.register_opts(
 
 
 class PartitionsRedfish(RedfishHardware):  # type: ignore[misc]
-    """``redfish``, with one deploy interface more."""
+    """``redfish``, with one deploy and one rescue interface more."""
 
     @property
     def supported_deploy_interfaces(self) -> list[type[Any]]:
         """Ours, the default if it is enabled, and those of redfish."""
         return [PartitionsDeploy, *super().supported_deploy_interfaces]
 
+    @property
+    def supported_rescue_interfaces(self) -> list[type[Any]]:
+        """Those of redfish, and ours for nodes that name it."""
+        return [*super().supported_rescue_interfaces, PartitionsRescue]
+
 
 class PartitionsIPMI(IPMIHardware):  # type: ignore[misc]
-    """``ipmi``, with one deploy interface more."""
+    """``ipmi``, with one deploy and one rescue interface more."""
 
     @property
     def supported_deploy_interfaces(self) -> list[type[Any]]:
         """Ours, the default if it is enabled, and those of ipmi."""
         return [PartitionsDeploy, *super().supported_deploy_interfaces]
+
+    @property
+    def supported_rescue_interfaces(self) -> list[type[Any]]:
+        """Those of ipmi, and ours for nodes that name it."""
+        return [*super().supported_rescue_interfaces, PartitionsRescue]

@@ -72,7 +72,7 @@ ENABLED = {
     "enabled_raid_interfaces": ["no-raid"],
     "enabled_firmware_interfaces": ["no-firmware"],
     "enabled_console_interfaces": ["no-console"],
-    "enabled_rescue_interfaces": ["no-rescue"],
+    "enabled_rescue_interfaces": ["no-rescue", "partitions"],
     "enabled_storage_interfaces": ["noop"],
 }
 
@@ -109,6 +109,8 @@ class TestCase(base.DbTestCase):
                 "redfish_system_id": "/redfish/v1/Systems/1",
                 "deploy_kernel": "http://images/ipa.kernel",
                 "deploy_ramdisk": "http://images/ipa.initramfs",
+                "rescue_kernel": "http://images/ipa.kernel",
+                "rescue_ramdisk": "http://images/ipa.initramfs",
                 "bootloader": "http://images/esp.img",
             },
             **{

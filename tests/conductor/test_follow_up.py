@@ -142,6 +142,22 @@ class VirtualMediaTest(base.TestCase):
         self.booted()
         self.unchanged(node)
 
+    def test_the_end_of_a_rescue_does_it_again(self):
+        node = self.node(
+            **AFTER | {"provision_state": states.UNRESCUING},
+            rescue_interface="partitions",
+        )
+        with (
+            mock.patch.object(conductor_utils, "node_power_action"),
+            mock.patch.object(
+                boot.RedfishVirtualMediaBoot, "clean_up_ramdisk"
+            ),
+            self.task(node) as task,
+        ):
+            self.assertEqual(states.ACTIVE, task.driver.rescue.unrescue(task))
+        self.booted()
+        self.unchanged(node)
+
     def test_a_local_target_boots_the_disk(self):
         for info in ({}, {"partitions_boot_target": "local"}):
             node = self.node(**AFTER | {"instance_info": info})
