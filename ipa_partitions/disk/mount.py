@@ -15,10 +15,13 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ipa_partitions.disk.probe import BUSY_TIMEOUT_S
+from ipa_partitions.errors import CommandError
 from ipa_partitions.run import run
 
 # Where everything is mounted; see namespace.py.
@@ -43,12 +46,30 @@ def mounted(
     PLACE.mkdir(exist_ok=True)
     where = at or Path(tempfile.mkdtemp(dir=PLACE))
     try:
-        run("mount", "-t", kind, "-o", options, device, str(where))
+        _patiently("mount", "-t", kind, "-o", options, device, str(where))
         try:
             yield where
         finally:
-            run("umount", str(where))
+            _patiently("umount", str(where))
     finally:
         if at is None:
             # Fails, and so is noticed, while something is still mounted.
             where.rmdir()
+
+
+def _patiently(*argv: str) -> None:
+    """Run what fails while something is in use that is about to be let go.
+
+    A program that another thread is starting has all the files that were
+    open then, until it is that program.
+    """
+    end = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            run(*argv)
+        except CommandError as error:
+            if "busy" not in str(error) or time.monotonic() > end:
+                raise
+        else:
+            return
+        time.sleep(0.05)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ from ipa_partitions.disk.namespace import (
 )
 from ipa_partitions.errors import CommandError
 from ipa_partitions.run import run
+from tests import loops
 
 
 @pytest.fixture
@@ -34,6 +36,27 @@ def filesystem(loop_disk):
     device = loop_disk(64)
     subprocess.run(["mkfs.ext4", "-q", "-F", device], check=True)
     return device
+
+
+def test_what_is_busy_for_a_moment_is_unmounted_then(filesystem):
+    # As by a program that another thread starts just now.
+    with mounted(filesystem) as root:
+        file = (root / "held").open("w")
+        closing = threading.Timer(0.3, file.close)
+        closing.start()
+    closing.join()
+    assert not loops.mount_points(filesystem)
+
+
+def test_what_stays_busy_is_an_error(filesystem):
+    with (
+        pytest.raises(CommandError, match="busy"),
+        mounted(filesystem) as root,
+    ):
+        file = (root / "held").open("w")
+    file.close()
+    subprocess.run(["umount", root], check=True)
+    root.rmdir()
 
 
 def test_nobody_else_sees_what_is_mounted(filesystem):
