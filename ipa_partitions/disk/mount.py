@@ -45,16 +45,18 @@ def mounted(
     """
     PLACE.mkdir(exist_ok=True)
     where = at or Path(tempfile.mkdtemp(dir=PLACE))
+    remove = where.rmdir if at is None else lambda: None
     try:
         _patiently("mount", "-t", kind, "-o", options, device, str(where))
-        try:
-            yield where
-        finally:
-            _patiently("umount", str(where))
+    except BaseException:
+        remove()
+        raise
+    try:
+        yield where
     finally:
-        if at is None:
-            # Fails, and so is noticed, while something is still mounted.
-            where.rmdir()
+        _patiently("umount", str(where))
+        # Fails, and so is noticed, while something is still mounted.
+        remove()
 
 
 def _patiently(*argv: str) -> None:
