@@ -72,7 +72,7 @@ class StopHolders:
         """
         stacks = read_stacks()
         disks = {kernel_name(disk) for disk in self.disks}
-        for path in filter(os.path.lexists, self.makes):
+        for path in filter(os.path.exists, self.makes):
             own = stacks.disks(kernel_name(path))
             if own.isdisjoint(disks):
                 raise MachineError(

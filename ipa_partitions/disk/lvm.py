@@ -163,7 +163,7 @@ def create_volume(wanted: Wanted, pvs: Sequence[str]) -> None:
 
 
 def _refuse_taken(device: str) -> None:
-    if os.path.lexists(device):
+    if os.path.exists(device):
         raise CommandError(f"{device}: another group has a volume there")
 
 

@@ -128,8 +128,7 @@ def create(array: Array) -> None:
     that it does not compete with what is written to it now.
     Raises CommandError, also if an array of that name is running.
     """
-    if os.path.lexists(array.device):
-        raise CommandError(f"{array.device}: another array has that name")
+    _refuse_taken(array.device)
     devices = (*array.members, *array.spares)
     sizes = [_size_bytes(device) for device in devices]
     wipe(*devices)
@@ -145,6 +144,13 @@ def create(array: Array) -> None:
     )
     _freeze(array.device)
     wipe(array.device)
+
+
+def _refuse_taken(device: str) -> None:
+    if os.path.exists(device):
+        raise CommandError(f"{device}: another array has that name")
+    # One that was stopped had it; udev may have been too busy to notice.
+    Path(device).unlink(missing_ok=True)
 
 
 def _zero_start(device: str) -> None:
@@ -196,8 +202,7 @@ def assemble(
     if holder:
         _name(f"/dev/{holder.name}", device)
         return
-    if os.path.lexists(device):
-        raise CommandError(f"{device}: another array has that name")
+    _refuse_taken(device)
     run_mdadm(
         "--assemble", device,
         f"--uuid={uuid}",
@@ -219,8 +224,9 @@ def _holder(uuid: str, members: Sequence[str]) -> Path | None:
 
 
 def _name(node: str, device: str) -> None:
-    if not os.path.lexists(device):
+    if not os.path.exists(device):
         Path(device).parent.mkdir(exist_ok=True)
+        Path(device).unlink(missing_ok=True)
         Path(device).symlink_to(node)
     elif not Path(device).samefile(node):
         raise CommandError(f"{device}: is not {node}, which is running")

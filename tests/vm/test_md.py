@@ -216,6 +216,21 @@ def test_what_is_another_arrays_is_left_alone(disks):
         md.stop(array.device)
 
 
+def test_the_name_of_one_that_is_no_more_is_free(disks):
+    array = an_array(disks)
+    link = Path(array.device)
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to("../md99")
+    with locked(disks):
+        md.create(array)
+        assert kernel_says(array, "degraded") == "0"
+        md.stop(array.device)
+        link.symlink_to("../md99")
+        md.assemble(array.device, UUID, disks, read_only=True)
+        assert kernel_says(array, "degraded") == "0"
+        md.stop(array.device)
+
+
 def test_one_that_is_up_only_gets_its_name(disks):
     members = disks[:2]
     array = an_array(members)
