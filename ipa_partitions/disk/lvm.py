@@ -163,7 +163,7 @@ def create_volume(wanted: Wanted, pvs: Sequence[str]) -> None:
 
 
 def _refuse_taken(device: str) -> None:
-    if os.path.exists(device):
+    if Path(device).exists():
         raise CommandError(f"{device}: another group has a volume there")
 
 

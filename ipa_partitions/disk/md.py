@@ -147,7 +147,7 @@ def create(array: Array) -> None:
 
 
 def _refuse_taken(device: str) -> None:
-    if os.path.exists(device):
+    if Path(device).exists():
         raise CommandError(f"{device}: another array has that name")
     # One that was stopped had it; udev may have been too busy to notice.
     Path(device).unlink(missing_ok=True)
@@ -224,7 +224,7 @@ def _holder(uuid: str, members: Sequence[str]) -> Path | None:
 
 
 def _name(node: str, device: str) -> None:
-    if not os.path.exists(device):
+    if not Path(device).exists():
         Path(device).parent.mkdir(exist_ok=True)
         Path(device).unlink(missing_ok=True)
         Path(device).symlink_to(node)
