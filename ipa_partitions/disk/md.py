@@ -147,10 +147,11 @@ def create(array: Array) -> None:
 
 
 def _refuse_taken(device: str) -> None:
-    if Path(device).exists():
+    if _is_up(Path(device).resolve()):
         raise CommandError(f"{device}: another array has that name")
     # One that was stopped had it; udev may have been too busy to notice.
-    Path(device).unlink(missing_ok=True)
+    if Path(device).is_symlink():
+        Path(device).unlink()
 
 
 def _zero_start(device: str) -> None:
@@ -224,12 +225,11 @@ def _holder(uuid: str, members: Sequence[str]) -> Path | None:
 
 
 def _name(node: str, device: str) -> None:
-    if not Path(device).exists():
-        Path(device).parent.mkdir(exist_ok=True)
-        Path(device).unlink(missing_ok=True)
-        Path(device).symlink_to(node)
-    elif not Path(device).samefile(node):
-        raise CommandError(f"{device}: is not {node}, which is running")
+    if Path(device).exists() and Path(device).samefile(node):
+        return
+    _refuse_taken(device)
+    Path(device).parent.mkdir(exist_ok=True)
+    Path(device).symlink_to(node)
 
 
 def stop(device: str) -> None:

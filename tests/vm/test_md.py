@@ -216,19 +216,27 @@ def test_what_is_another_arrays_is_left_alone(disks):
         md.stop(array.device)
 
 
-def test_the_name_of_one_that_is_no_more_is_free(disks):
+# One that has a node still, as has one that was stopped, and one that has none.
+@pytest.mark.parametrize("node", ["md98", "md99"])
+def test_the_name_of_one_that_is_no_more_is_free(disks, node):
+    Path("/sys/module/md_mod/parameters/new_array").write_text("md98")
     array = an_array(disks)
-    link = Path(array.device)
-    link.parent.mkdir(exist_ok=True)
-    link.symlink_to("../md99")
+    point(array, node)
     with locked(disks):
         md.create(array)
         assert kernel_says(array, "degraded") == "0"
         md.stop(array.device)
-        link.symlink_to("../md99")
+        point(array, node)
         md.assemble(array.device, UUID, disks, read_only=True)
         assert kernel_says(array, "degraded") == "0"
         md.stop(array.device)
+
+
+def point(array, node):
+    link = Path(array.device)
+    link.parent.mkdir(exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(f"../{node}")
 
 
 def test_one_that_is_up_only_gets_its_name(disks):
