@@ -74,7 +74,8 @@ class StopHolders:
         disks = {kernel_name(disk) for disk in self.disks}
         for path in filter(os.path.exists, self.makes):
             own = stacks.disks(kernel_name(path))
-            if own.isdisjoint(disks):
+            # On none is the node of an array that was stopped.
+            if own and own.isdisjoint(disks):
                 raise MachineError(
                     "$.partitions",
                     f"{path} is there already, on {', '.join(sorted(own))},"

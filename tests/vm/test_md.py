@@ -216,7 +216,7 @@ def test_what_is_another_arrays_is_left_alone(disks):
         md.stop(array.device)
 
 
-# One that has a node still, as has one that was stopped, and one that has none.
+# A stopped one has a node still, or none.
 @pytest.mark.parametrize("node", ["md98", "md99"])
 def test_the_name_of_one_that_is_no_more_is_free(disks, node):
     Path("/sys/module/md_mod/parameters/new_array").write_text("md98")
