@@ -33,6 +33,10 @@ QUICK = (
     "test_clean.py::test_others_stay_up",
     "test_clean.py::test_what_is_in_use_or_elsewhere_too_is_refused"
     "[a group on an array]",
+    "test_md.py::test_an_array_is_exactly_as_large_as_computed[5-3-1]",
+    "test_md.py::test_the_name_of_one_that_is_no_more_is_free[md99]",
+    "test_lvm.py::test_every_layout_takes_exactly_what_was_computed",
+    "test_luks.py::test_a_key_file_opens_all_but_the_header[512]",
     "test_bcache.py::test_a_set_is_as_large_as_its_backing_device_allows"
     "[none-True]",
     "test_bcache.py::test_what_was_written_is_there_again",
