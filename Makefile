@@ -60,7 +60,7 @@ test-conductor test-tempest: test-%: $(TOX)
 test-boot-all: packages $(TOX)
 	$(TOX_AS_ROOT) -e py3 -- tests/vm/test_boot_*.py tests/vm/test_fallback.py \
 		tests/vm/test_later_kernels.py tests/vm/test_own_menu.py \
-		tests/vm/test_uefi_entries.py
+		tests/vm/test_uefi_entries.py tests/vm/test_foreign.py
 
 test-functional test-vm: test-%: packages $(TOX)
 	$(TOX_AS_ROOT) -e py3 -- tests/$*

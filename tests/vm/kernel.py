@@ -37,7 +37,7 @@ MODULES = (
     "dm-multipath", "dm-raid", "dm-snapshot", "dm-thin-pool",
     "linear", "raid0", "raid1", "raid10", "raid456", "bcache",
     "aesni-intel", "algif_hash", "algif_skcipher", "xts",
-    "btrfs", "efivarfs", "ext4", "isofs", "squashfs", "vfat", "xfs",
+    "btrfs", "efivarfs", "ext4", "fuse", "isofs", "squashfs", "vfat", "xfs",
     "nls_ascii", "nls_cp437", "nls_iso8859-1", "nls_utf8",
 )  # fmt: skip
 
