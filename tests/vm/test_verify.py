@@ -83,7 +83,8 @@ def quiet(resolved: ResolvedLayout) -> Iterator[None]:
 
 
 def _syncing() -> bool:
-    return " = " in MDSTAT.read_text() or "resync=" in MDSTAT.read_text()
+    # What is PENDING waits for the first write, and so for ever.
+    return any(word in MDSTAT.read_text() for word in (" = ", "DELAYED"))
 
 
 def _percents() -> set[str]:
