@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -235,9 +236,14 @@ def test_the_name_of_one_that_is_no_more_is_free(disks, node):
 
 def point(array, node):
     link = Path(array.device)
-    link.parent.mkdir(exist_ok=True)
-    link.unlink(missing_ok=True)
-    link.symlink_to(f"../{node}")
+    until = time.monotonic() + 10
+    while not link.is_symlink() or str(link.readlink()) != f"../{node}":
+        assert time.monotonic() < until
+        # udev takes the folder away with its last link, maybe just now.
+        with suppress(OSError):
+            link.parent.mkdir(exist_ok=True)
+            link.unlink(missing_ok=True)
+            link.symlink_to(f"../{node}")
 
 
 def test_one_that_is_up_only_gets_its_name(disks):
