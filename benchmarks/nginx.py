@@ -10,7 +10,6 @@
 #    License for the specific language governing permissions and limitations
 #    under the License.
 
-
 """nginx on the loopback interface, for as long as a block lasts."""
 
 from __future__ import annotations

@@ -22,10 +22,10 @@ from typing import ClassVar, Self
 
 from ipa_partitions.disk.mount import UNTRUSTED, mounted
 from ipa_partitions.disk.rootfs import RootFs
+from ipa_partitions.images import copied
 from ipa_partitions.images.device import unmountable_on_failure
 from ipa_partitions.plan import Phase
 from ipa_partitions.resolved import ResolvedLayout, System
-from ipa_partitions.run import run
 
 
 @dataclass(frozen=True)
@@ -81,10 +81,7 @@ class SpreadImage:
 
 
 def _move_contents(source: Path, directory: Path) -> None:
-    run(
-        "rsync", "-aHAXS", "--numeric-ids",
-        "--", f"{source}/", f"{directory}/",
-    )  # fmt: skip
+    copied.copy(source, directory)
     for entry in source.iterdir():
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
