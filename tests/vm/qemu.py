@@ -106,9 +106,13 @@ Firmware = Literal["bios", "uefi", "secure"]
 
 
 class BootError(AssertionError):
-    """The machine did not come up; the message ends with its console."""
+    """The machine did not come up; the message ends with its console.
+
+    The message has its last lines only: a panic's call trace may be longer.
+    """
 
     def __init__(self, problem: str, console: str) -> None:
+        self.console = console
         tail = "\n".join(console.splitlines()[-40:])
         super().__init__(f"{problem}; the end of its console:\n{tail}")
 
