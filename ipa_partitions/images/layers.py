@@ -33,8 +33,10 @@ _PIECE_BYTES = 256 * 1024
 _EXTENSIONS = {b"x": "pax", b"L": "path", b"K": "link"}
 _GLOBAL = b"g"
 _EXTENSION_BYTES = 4 * 1024**2
-_FILES = (b"0", b"\0", b"7")
 _HARD_LINK, _DIRECTORY, _SPARSE = b"1", b"5", b"S"
+_FILES = (b"0", b"\0", b"7", _SPARSE)
+# Where the old style of GNU says that more of a sparse file's map follows.
+_MAP_GOES_ON, _MORE_MAP_GOES_ON = 482, 504
 _MEMBERS_MAX = 10_000_000
 
 # https://github.com/opencontainers/image-spec, layer.md
@@ -168,8 +170,8 @@ def _next_member(reader: _Reader) -> _Member | None:
             known |= _pax(data[:size_bytes])
         else:
             known[_EXTENSIONS[kind]] = _text(data[:size_bytes])
-    if kind == _SPARSE:
-        raise ImageError("a layer has sparse files in the old style of GNU")
+    if kind == _SPARSE and header[_MAP_GOES_ON]:
+        header += b"".join(_more_map(reader))
     path = known.get("GNU.sparse.name") or known.get("path")
     link = known.get("linkpath") or known.get("link")
     if "size" in known:
@@ -181,6 +183,15 @@ def _next_member(reader: _Reader) -> _Member | None:
         link or _text(header[157:257]),
         size_bytes if kind in _FILES else 0,
     )
+
+
+def _more_map(reader: _Reader) -> Iterator[bytes]:
+    for _ in range(_EXTENSION_BYTES // BLOCK_BYTES):
+        block = reader.take(BLOCK_BYTES)
+        yield block
+        if not block[_MORE_MAP_GOES_ON]:
+            return
+    raise ImageError("a layer has a sparse file without end")
 
 
 def _path(header: bytes) -> str:

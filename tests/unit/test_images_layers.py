@@ -22,7 +22,7 @@ from collections.abc import Iterator
 import pytest
 
 from ipa_partitions.errors import ImageError
-from ipa_partitions.images.layers import merged
+from ipa_partitions.images.layers import BLOCK_BYTES, merged
 
 LONG = "long/" + "x" * 180
 
@@ -48,6 +48,41 @@ def special(path: str, kind: bytes, link: str = "") -> tarfile.TarInfo:
     member = tarfile.TarInfo(path)
     member.type, member.linkname = kind, link
     return member
+
+
+def sparse(path: str, content: dict[int, bytes], size_bytes: int) -> bytes:
+    """Return a file as ``tar --format=gnu --sparse`` has it: 4 + 21 pieces."""
+    data = b"".join(content.values())
+    member = special(path, tarfile.GNUTYPE_SPARSE)
+    member.size = len(data)
+    header = bytearray(member.tobuf(tarfile.GNU_FORMAT)[:BLOCK_BYTES])
+    places = [
+        b"%011o\0%011o\0" % (at, len(piece)) for at, piece in content.items()
+    ]
+    header[386:482] = b"".join(places[:4]).ljust(96, b"\0")
+    header[482] = len(places) > 4
+    header[483:495] = b"%011o\0" % size_bytes
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    for at in range(4, len(places), 21):
+        header += b"".join(places[at : at + 21]).ljust(504, b"\0")
+        header += bytes([len(places) > at + 21]) + bytes(7)
+    return bytes(header) + data.ljust(-(-len(data) // 512) * 512, b"\0")
+
+
+@pytest.mark.parametrize("count", [1, 4, 5, 25, 26, 60])
+def test_sparse_files_in_the_old_style_of_gnu(count):
+    parts = {2000 * n: b"%03d" % n for n in range(count)}
+    lower = sparse("s", parts, 200_000) + layer(("after", "1"))
+    wanted = bytearray(200_000)
+    for at, part in parts.items():
+        wanted[at : at + len(part)] = part
+
+    found = seen(lower, layer("other"))
+
+    assert found.pop("s").encode() == wanted
+    assert found == {"after": "1", "other": ""}
+    assert seen(lower, layer(("s", "new")))["s"] == "new"
 
 
 def pieces(data: bytes, chance: random.Random) -> Iterator[bytes]:
@@ -140,7 +175,8 @@ GOOD = layer("a", ("b", "x" * 600), (LONG, "1"))
     ([GOOD[:1536]],                        "ends too early"),
     ([layer(("a", "1"), special("b", tarfile.LNKTYPE, "./a")),
       layer(("a", "2"))],                  "hard link to what a later"),
-    ([layer(special("a", b"S"))],          "sparse files in the old style"),
+    ([sparse("a", dict.fromkeys(range(2 * 10**5), b""), 0)], "without end"),
+    ([sparse("a", dict.fromkeys(range(9), b"1"), 9)[:700]],  "ends too early"),
     ([GOOD[:2560].replace(b"path=", b"path+")],  "damaged pax|no tar|early"),
 ])  # fmt: skip
 def test_what_is_no_sound_layer_is_refused(archives, problem):
