@@ -17,6 +17,8 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 
+Rows = list[tuple[str, str, str]]
+
 
 def medians(
     ways: Mapping[str, Callable[[], float]], rounds: int
@@ -33,6 +35,18 @@ def medians(
             if number:
                 seconds[name].append(taken)
     return {name: statistics.median(taken) for name, taken in seconds.items()}
+
+
+def against(
+    one: tuple[str, float], other: tuple[str, float], what: str, limit: float
+) -> Rows:
+    """Return rows of two names with their seconds, and one / other."""
+    ratio = one[1] / other[1]
+    return [
+        (f"{one[0]}, s", f"{one[1]:.2f}", ""),
+        (f"  {other[0]}, s", f"{other[1]:.2f}", ""),
+        (f"  {what}", f"{ratio:.3f}", verdict(ratio, limit)),
+    ]
 
 
 def table(rows: Sequence[tuple[str, str, str]]) -> str:

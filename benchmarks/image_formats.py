@@ -34,8 +34,6 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from benchmarks import compare, nginx
 from benchmarks.raw_stream import MIB, attached, report, run
 
-Rows = list[tuple[str, str, str]]
-
 
 @dataclass(frozen=True)
 class Bench:
@@ -62,7 +60,7 @@ def main() -> None:
         way, *rest = arguments.child
         CHILDREN[way](*rest)
         return
-    rows: Rows = []
+    rows: compare.Rows = []
     with tempfile.TemporaryDirectory(dir=arguments.scratch) as scratch:
         folder = Path(scratch)
         disk = folder / "disk"
@@ -93,9 +91,9 @@ def content(bench: Bench) -> Path:
     return file
 
 
-def qcow2(bench: Bench) -> Rows:
+def qcow2(bench: Bench) -> compare.Rows:
     raw = content(bench)
-    rows: Rows = []
+    rows: compare.Rows = []
     for name, flags, wanted in (
         ("qcow2", (), 5.0),
         ("qcow2, compressed (zlib)", ("-c",), 1.8),
@@ -136,9 +134,9 @@ def qcow2(bench: Bench) -> Rows:
     return rows
 
 
-def packed(bench: Bench) -> Rows:
+def packed(bench: Bench) -> compare.Rows:
     raw = content(bench)
-    rows: Rows = []
+    rows: compare.Rows = []
     for suffix, pack, unpack in (
         ("zst", ("zstd", "-q", "-3", "-k", "-f"), "zstd -dc"),
         ("gz", ("pigz", "-k", "-f"), "pigz -dc"),
@@ -161,14 +159,12 @@ def packed(bench: Bench) -> Rows:
             bench.rounds,
         )
         run("cmp", "-n", str(raw.stat().st_size), str(raw), bench.device)
-        ratio = seconds["ours"] / seconds["pipe"]
-        rows += [
-            (f"raw.{suffix}, {bench.size_mib} MiB: ours, s",
-             f"{seconds['ours']:.2f}", ""),
-            (f"  curl | {unpack} | dd oflag=direct, s",
-             f"{seconds['pipe']:.2f}", ""),
-            ("  ours / pipe", f"{ratio:.2f}", compare.verdict(ratio, 1.05)),
-        ]  # fmt: skip
+        rows += compare.against(
+            (f"raw.{suffix}, {bench.size_mib} MiB: ours", seconds["ours"]),
+            (f"curl | {unpack} | dd oflag=direct", seconds["pipe"]),
+            "ours / pipe",
+            1.05,
+        )
     return rows
 
 
@@ -187,7 +183,7 @@ def tree(folder: Path, files: int) -> Path:
     return top
 
 
-def squashfs(bench: Bench) -> Rows:
+def squashfs(bench: Bench) -> compare.Rows:
     top = bench.folder / "tree"
     top = top if top.exists() else tree(bench.folder, bench.files)
     image = bench.folder / "x.squashfs"
@@ -223,7 +219,7 @@ def squashfs(bench: Bench) -> Rows:
     ]  # fmt: skip
 
 
-def tar(bench: Bench) -> Rows:
+def tar(bench: Bench) -> compare.Rows:
     top = bench.folder / "tree"
     top = top if top.exists() else tree(bench.folder, bench.files)
     image = bench.folder / "x.tar.zst"
@@ -237,16 +233,15 @@ def tar(bench: Bench) -> Rows:
         },
         bench.rounds,
     )
-    ratio = seconds["ours"] / seconds["tar"]
-    return [
-        (f"tar.zst, {bench.files} files, http, sha256: ours, s",
-         f"{seconds['ours']:.2f}", ""),
-        ("  tar --zstd -x of a local file, s", f"{seconds['tar']:.2f}", ""),
-        ("  ours / tar", f"{ratio:.2f}", compare.verdict(ratio, 1.05)),
-    ]  # fmt: skip
+    return compare.against(
+        (f"tar.zst, {bench.files} files, http, sha256: ours", seconds["ours"]),
+        ("tar --zstd -x of a local file", seconds["tar"]),
+        "ours / tar",
+        1.05,
+    )
 
 
-PARTS: dict[str, Callable[[Bench], Rows]] = {
+PARTS: dict[str, Callable[[Bench], compare.Rows]] = {
     "qcow2": qcow2,
     "packed": packed,
     "squashfs": squashfs,

@@ -63,9 +63,7 @@ def main() -> None:
     print(compare.table(rows))
 
 
-def dense(
-    folder: Path, url: str, rounds: int, size_mib: int
-) -> list[tuple[str, str, str]]:
+def dense(folder: Path, url: str, rounds: int, size_mib: int) -> compare.Rows:
     image, disk = folder / "dense.raw", folder / "disk"
     digest = hashlib.sha256()
     with image.open("wb") as file, disk.open("wb") as other:
@@ -106,26 +104,29 @@ def dense(
         run("cmp", str(image), device)
     disk.unlink()
     image.unlink()
-    to_dd = seconds["ours from disk"] / seconds["dd"]
-    to_agent = seconds["ours"] / seconds["agent"]
     kept = max(growth) / MIB
     what = f"dense raw, {size_mib} MiB, http, sha256, synced"
     return [
-        (f"{what}; the server reads its disk: ours, s",
-         f"{seconds['ours from disk']:.2f}", ""),
-        ("  dd oflag=direct conv=fsync from disk, s",
-         f"{seconds['dd']:.2f}", ""),
-        ("  ours / dd", f"{to_dd:.2f}", compare.verdict(to_dd, 1.2)),
-        (f"{what}; the server has it in memory: ours, s",
-         f"{seconds['ours']:.2f}", ""),
-        ("  the agent's own stream, s", f"{seconds['agent']:.2f}", ""),
-        ("  ours / agent", f"{to_agent:.2f}",
-         compare.verdict(to_agent, 1 / 3)),
+        *compare.against(
+            (
+                f"{what}; the server reads its disk: ours",
+                seconds["ours from disk"],
+            ),
+            ("dd oflag=direct conv=fsync from disk", seconds["dd"]),
+            "ours / dd",
+            1.2,
+        ),
+        *compare.against(
+            (f"{what}; the server has it in memory: ours", seconds["ours"]),
+            ("the agent's own stream", seconds["agent"]),
+            "ours / agent",
+            1 / 3,
+        ),
         ("  memory grows by, MiB", f"{kept:.0f}", compare.verdict(kept, 64)),
-    ]  # fmt: skip
+    ]
 
 
-def sparse(folder: Path, url: str) -> list[tuple[str, str, str]]:
+def sparse(folder: Path, url: str) -> compare.Rows:
     image, disk = folder / "sparse.raw", folder / "disk"
     data_bytes = scatter(image, 8 * GIB, GIB)
     ones = b"\xff" * (4 * MIB)

@@ -41,8 +41,6 @@ from benchmarks.image_formats import digest, tree
 from benchmarks.raw_stream import GIB, MIB, run, scatter
 from tests import loops, servers
 
-Rows = list[tuple[str, str, str]]
-
 RATE = "60m"
 NAMES = ("one", "two", "three")
 
@@ -57,16 +55,16 @@ def main() -> None:
     if arguments.child:
         print(deployed(json.loads(arguments.child)))
         return
-    rows: Rows = []
+    rows: compare.Rows = []
     for name in arguments.only or PARTS:
         with tempfile.TemporaryDirectory(dir=arguments.scratch) as scratch:
             rows += PARTS[name](Path(scratch), arguments.rounds)
     print(compare.table(rows))
 
 
-def three(folder: Path, rounds: int) -> Rows:
+def three(folder: Path, rounds: int) -> compare.Rows:
     """Three images, each for a disk of its own."""
-    rows: Rows = []
+    rows: compare.Rows = []
     with ExitStack() as stack:
         fast = stack.enter_context(nginx.serving(folder))
         slow = stack.enter_context(nginx.serving(folder, RATE))
@@ -89,18 +87,19 @@ def three(folder: Path, rounds: int) -> Rows:
                 },
                 rounds,
             )
-            ratio = seconds["at once"] / seconds["apart"]
-            rows += [
-                (f"three raw images, 768 MiB each, {what}: at once, s",
-                 f"{seconds['at once']:.2f}", ""),
-                ("  one after the other, s", f"{seconds['apart']:.2f}", ""),
-                ("  at once / one after the other", f"{ratio:.2f}",
-                 compare.verdict(ratio, wanted)),
-            ]  # fmt: skip
+            rows += compare.against(
+                (
+                    f"three raw images, 768 MiB each, {what}: at once",
+                    seconds["at once"],
+                ),
+                ("one after the other", seconds["apart"]),
+                "at once / one after the other",
+                wanted,
+            )
     return rows
 
 
-def update(folder: Path, rounds: int) -> Rows:
+def update(folder: Path, rounds: int) -> compare.Rows:
     """A tree by rsync, and then again with one file in a hundred changed."""
     files = 60_000
     top = tree(folder, files)
@@ -130,17 +129,18 @@ def update(folder: Path, rounds: int) -> Rows:
             return took(again)
 
         seconds = compare.medians({"second": second, "first": first}, rounds)
-    ratio = seconds["second"] / seconds["first"]
-    return [
-        (f"rsync of {files} files onto a new filesystem, s",
-         f"{seconds['first']:.2f}", ""),
-        ("  onto what is there, 1 % changed, s",
-         f"{seconds['second']:.2f}", ""),
-        ("  update / first", f"{ratio:.2f}", compare.verdict(ratio, 0.2)),
-    ]  # fmt: skip
+    return compare.against(
+        (
+            f"rsync of {files} files onto what is there, 1 % changed",
+            seconds["second"],
+        ),
+        ("onto a new filesystem", seconds["first"]),
+        "update / first",
+        0.2,
+    )
 
 
-def nothing(folder: Path, rounds: int) -> Rows:
+def nothing(folder: Path, rounds: int) -> compare.Rows:
     """A document that is on the disk already."""
     with ExitStack() as stack:
         url = stack.enter_context(nginx.serving(folder))
@@ -157,19 +157,20 @@ def nothing(folder: Path, rounds: int) -> Rows:
             {"second": lambda: took(again), "first": lambda: took(layout)},
             rounds,
         )
-    ratio = seconds["second"] / seconds["first"]
-    return [
-        ("two raw images of 1.5 GiB, policy clean, s",
-         f"{seconds['first']:.2f}", ""),
-        ("  the same under verify, nothing to do, s",
-         f"{seconds['second']:.2f}", ""),
-        ("  second / first", f"{ratio:.3f}", compare.verdict(ratio, 0.05)),
-    ]  # fmt: skip
+    return compare.against(
+        (
+            "two raw images of 1.5 GiB under verify, nothing to do",
+            seconds["second"],
+        ),
+        ("the same before, under clean", seconds["first"]),
+        "second / first",
+        0.05,
+    )
 
 
-def memory(folder: Path, _: int) -> Rows:
+def memory(folder: Path, _: int) -> compare.Rows:
     """What images of 1 and 4 GiB of data take, of memory and of the disk."""
-    rows: Rows = []
+    rows: compare.Rows = []
     disk = loops.blank_image(folder / "disk", 10 * GIB)
     with nginx.serving(folder) as url, loops.attached(disk) as device:
         for size in (1, 4):
@@ -199,7 +200,7 @@ def memory(folder: Path, _: int) -> Rows:
     return rows
 
 
-PARTS: dict[str, Callable[[Path, int], Rows]] = {
+PARTS: dict[str, Callable[[Path, int], compare.Rows]] = {
     "three": three,
     "update": update,
     "nothing": nothing,
