@@ -38,7 +38,8 @@ class SpaceRequest:
     """A partition that an action asks for, on the first boot disk.
 
     It comes after the service partitions. A volume of the document with
-    this name, wherever it stands, takes its place.
+    this name, wherever it stands, takes its place. ``keep_data`` as in the
+    document.
     """
 
     name: str
@@ -46,6 +47,7 @@ class SpaceRequest:
     file_system: str = model.NONE
     label: str | None = None
     type_guid: str = TYPE_GUIDS["linux"]
+    keep_data: bool = False
 
 
 @dataclass(frozen=True)

@@ -58,17 +58,21 @@ class WriteConfigDrive:
         if layout.is_whole_disk:
             return  # see FinishWholeDisk
         if drive and drive.into == "partition":
-            yield SpaceRequest(CONFIG_DRIVE, CONFIG_DRIVE_SIZE)
+            yield SpaceRequest(
+                CONFIG_DRIVE,
+                CONFIG_DRIVE_SIZE,
+                keep_data=drive.is_hidden or _is_layout_only(layout),
+            )
 
     @classmethod
     def plan(cls, resolved: ResolvedLayout) -> Iterator[Self]:
-        """Plan it onto the partition of its name."""
+        """Plan it onto the partition of its name, unless that is kept."""
         drive = resolved.layout.configdrive
         if drive is None or drive.into != "partition":
             return
         for disk in resolved.disks:
             for volume in disk.volumes:
-                if volume.name == CONFIG_DRIVE:
+                if volume.name == CONFIG_DRIVE and volume.is_new:
                     yield cls(
                         volume.device,
                         volume.size_bytes,
@@ -121,6 +125,12 @@ class WriteConfigDrive:
         return self.sector_bytes > (
             vfat.vfat_sector_bytes(image) or self.sector_bytes
         )
+
+
+def _is_layout_only(layout: Layout) -> bool:
+    """Tell whether there are systems, and none of them is deployed."""
+    deploys = {image.deploy for image in layout.images}
+    return deploys == {"never"}
 
 
 @dataclass(frozen=True)

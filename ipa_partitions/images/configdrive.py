@@ -29,6 +29,9 @@ from ipa_partitions.errors import ImageError
 from ipa_partitions.images import iso9660, sources
 from ipa_partitions.images.access import ANYBODY, Access
 
+# What Ironic shows in its place to clean and service steps.
+HIDDEN = "******"
+
 _GZIP_MAGIC = b"\x1f\x8b"
 
 # Some readers want a date, and all of them look for one or the other:
@@ -56,6 +59,11 @@ class ConfigDrive:
     into: Literal["partition", "image"] = "partition"
     instance_uuid: str | None = None
     access: Access = ANYBODY
+
+    @property
+    def is_hidden(self) -> bool:
+        """Tell whether nothing is known but that there is one."""
+        return self.content == HIDDEN
 
     def image(self, limit_bytes: int) -> bytes | None:
         """Return the filesystem it came as, None if it is to be rendered.
@@ -117,6 +125,11 @@ def read_configdrive(
     or neither. Raises ImageError.
     """
     where = "the config drive"
+    if configdrive == HIDDEN:
+        raise ImageError(
+            f"{where} is hidden: Ironic shows it to deploy steps only, so"
+            " another step that writes it has to be given it"
+        )
     if configdrive.startswith(("http://", "https://")):
         try:
             # Base64 is a third longer than what it stands for.

@@ -93,6 +93,7 @@ def resolve(
 
 
 def _warnings(layout: model.Layout, firmware: Firmware) -> Iterator[str]:
+    yield from _kept_config_drive(layout)
     boot = layout.boot
     if boot.loader == model.NONE or not layout.systems:
         return
@@ -100,6 +101,16 @@ def _warnings(layout: model.Layout, firmware: Firmware) -> Iterator[str]:
         yield "$.boot.fallback: there is no second system to fall back to"
     if boot.secure_boot is True and firmware == "bios":
         yield "$.boot.secure_boot: BIOS has no Secure Boot"
+
+
+def _kept_config_drive(layout: model.Layout) -> Iterator[str]:
+    drive = layout.configdrive
+    if layout.policy == "clean" or not drive or drive.is_hidden:
+        return
+    for disk in layout.disks:
+        for volume in disk.volumes:
+            if volume.name == model.CONFIG_DRIVE and volume.content.keep_data:
+                yield f"{volume.at}: keeps the config drive that it has"
 
 
 def _firmware(layout: model.Layout, machine: there.Machine) -> Firmware:

@@ -165,6 +165,6 @@ def _requested(disk: model.Disk, request: SpaceRequest) -> model.Volume:
         content=model.Content(
             file_system=request.file_system,
             label=request.label,
-            keep_data=False,
+            keep_data=request.keep_data,
         ),
     )

@@ -30,11 +30,11 @@ from ipa_partitions.actions.configdrive import (
     InjectConfigDrive,
     WriteConfigDrive,
 )
-from ipa_partitions.deploy import Request, deploy, verify
+from ipa_partitions.deploy import Request, deploy, make_plan, verify
 from ipa_partitions.disk.mount import mounted
-from ipa_partitions.errors import ImageError
+from ipa_partitions.errors import ImageError, MachineErrors
 from ipa_partitions.images import iso9660
-from ipa_partitions.images.configdrive import ConfigDrive, render
+from ipa_partitions.images.configdrive import HIDDEN, ConfigDrive, render
 from tests import documents
 from tests.functional.file_images import (
     MIB,
@@ -247,6 +247,67 @@ def test_under_verify_the_partition_stays_and_its_content_is_new(
     assert verify(Request(described, firmware="bios")) == ()
     assert "cloud-config" not in caplog.text
     assert iso[:40] not in caplog.text
+
+
+def drive_of(device: str) -> bytes:
+    return Path(f"{device}p1").read_bytes()
+
+
+@pytest.mark.parametrize(("drive", "deploy_images"), [
+    (HIDDEN, True),
+    (PARTS | {"user_data": "other"}, False),
+])  # fmt: skip
+def test_under_verify_one_that_would_not_be_written_again_stays(
+    tmp_path: Path, loop_disk: LoopDisk, drive: Any, deploy_images: bool
+) -> None:
+    device = loop_disk(400)
+    described = document(device, tmp_path, configdrive=PARTS)
+    deploy(Request(described, firmware="bios"))
+    before = drive_of(device)
+    assert before.find(b"#cloud-config") > 0
+
+    described |= {"partitions_policy": "verify"}
+    again = Request(
+        described, drive, firmware="bios", deploy_images=deploy_images
+    )
+    deploy(again)
+
+    assert drive_of(device) == before
+
+
+def test_a_volume_that_keeps_its_data_keeps_the_config_drive(
+    tmp_path: Path, loop_disk: LoopDisk
+) -> None:
+    device = loop_disk(400)
+    described = document(device, tmp_path, configdrive=PARTS)
+    place = {"type": "partition", "name": "config-2", "size": "64 MiB"}
+    described["partitions"][0]["volumes"].insert(0, place)
+    deploy(Request(described, firmware="bios"))
+    before = drive_of(device)
+
+    described |= {"partitions_policy": "verify"}
+    again = Request(described, {"user_data": "other"}, firmware="bios")
+    warning = "$.partitions[0].volumes[0]: keeps the config drive that it has"
+    assert warning in make_plan(again).warnings
+    deploy(again)
+    assert drive_of(device) == before
+
+
+@pytest.mark.parametrize("keys", [
+    {},
+    {"partitions_policy": "verify", "configdrive": {"into": "image"}},
+])  # fmt: skip
+def test_one_that_is_hidden_cannot_be_written(
+    tmp_path: Path, loop_disk: LoopDisk, keys: dict[str, Any]
+) -> None:
+    device = loop_disk(400)
+    described = document(device, tmp_path, configdrive={"into": "image"})
+    deploy(Request(described, firmware="bios"))
+    before = Path(device).read_bytes()
+    described = document(device, tmp_path, **keys)
+    with pytest.raises(MachineErrors, match="config drive is hidden"):
+        deploy(Request(described, HIDDEN, firmware="bios"))
+    assert Path(device).read_bytes() == before
 
 
 def described_device(described: dict[str, Any]) -> str:
