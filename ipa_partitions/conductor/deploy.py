@@ -43,8 +43,9 @@ class PartitionsDeploy(agent.CustomAgentDeploy):  # type: ignore[misc]
         the steps are known, in ``deploy``.
         """
         super().validate(task)
-        documents.refuse_bad_document(task.node)
-        follow_up.refuse_bad_target(task.node)
+        layout = documents.refuse_bad_document(task.node)
+        is_whole_disk = layout is not None and layout.is_whole_disk
+        follow_up.refuse_bad_target(task.node, is_whole_disk)
 
     @base.deploy_step(priority=100)  # type: ignore[untyped-decorator]
     @task_manager.require_exclusive_lock  # type: ignore[untyped-decorator]

@@ -29,16 +29,15 @@ STEPS = ("deploy_partitions", "apply_partitions", "verify_partitions")
 
 def refuse_bad_document(
     node: Any, image_info: object = None, layout_name: str | None = None
-) -> None:
+) -> layout.Layout | None:
     """Raise InvalidParameterValue with every problem of the document.
 
     The arguments are those of a step. A document that only the ramdisk has
-    cannot be looked at here, and is none of the node's.
+    cannot be looked at here, and is none of the node's: None.
     """
     try:
         found = sources.given(_plain(node), image_info, layout_name)
-        if found is not None:
-            layout.parse(found.image_info)
+        return layout.parse(found.image_info) if found else None
     except LayoutErrors as error:
         raise InvalidParameterValue(
             f"the document has problems:\n{error}"

@@ -30,7 +30,11 @@ from ironic.common.exception import (
     MissingParameterValue,
 )
 
-from ipa_partitions.conductor.results import KERNEL_PARAMS, ROOT_UUID
+from ipa_partitions.conductor.results import (
+    KERNEL_PARAMS,
+    ROOT_UUID,
+    is_disk_id,
+)
 
 LOCAL: Final = "local"
 KEY: Final = "partitions_boot_target"
@@ -40,6 +44,12 @@ INSTANCE_STATES = (states.ACTIVE, states.UNRESCUING, states.ADOPTING)
 
 # These would take the place of the kernel, or be handed over once more.
 _NOT_FOR_A_ROOT = ("boot_iso", "configdrive")
+# The first is read while a node is deployed, the second afterwards.
+_COMMAND_LINES = ("ramdisk_kernel_arguments", "kernel_append_params")
+
+_NO_ROOT = (
+    "the image is one of a whole disk: only its own boot code knows its root"
+)
 
 # What each target needs of the boot interface's name.
 _TARGETS = {
@@ -61,12 +71,14 @@ def target(node: Any) -> str:
     return node.instance_info.get(KEY) or LOCAL
 
 
-def refuse_bad_target(node: Any) -> None:
+def refuse_bad_target(node: Any, is_whole_disk: bool) -> None:
     """Raise InvalidParameterValue if the node cannot be booted so."""
     wanted = target(node)
     if wanted == LOCAL:
         return
     at = f"instance_info[{KEY!r}]"
+    if is_whole_disk:
+        raise InvalidParameterValue(f"{at} is {wanted!r}, but {_NO_ROOT}")
     if wanted not in _TARGETS:
         known = ", ".join((LOCAL, *_TARGETS))
         raise InvalidParameterValue(f"{at} is {wanted!r}, not one of {known}")
@@ -99,6 +111,8 @@ def command_line(node: Any) -> str:
             f"driver_internal_info[{ROOT_UUID!r}] is not set: no system has"
             " been deployed that could be booted"
         )
+    if is_disk_id(root_uuid):
+        raise InvalidParameterValue(_NO_ROOT)
     line = f"root=UUID={root_uuid} ro {info.get(KERNEL_PARAMS) or ''}".strip()
     if not line.isprintable():
         # A line break would be one in a boot loader's configuration.
@@ -122,11 +136,9 @@ def booting_the_root(task: Any) -> Iterator[None]:
     line = command_line(node)
     before = node.instance_info
     own_interface = node.get_interface
-    # The first is read while a node is deployed, the second afterwards.
     node.instance_info = {
         **{k: v for k, v in before.items() if k not in _NOT_FOR_A_ROOT},
-        "ramdisk_kernel_arguments": line,
-        "kernel_append_params": line,
+        **dict.fromkeys(_COMMAND_LINES, line),
     }
     node.get_interface = lambda kind: (
         "ramdisk" if kind == "deploy" else own_interface(kind)
@@ -135,5 +147,11 @@ def booting_the_root(task: Any) -> Iterator[None]:
         yield
     finally:
         del node.get_interface
-        node.instance_info = before
+        # What else has changed stays so: a rescue's password is gone then.
+        ours = (*_NOT_FOR_A_ROOT, *_COMMAND_LINES)
+        now = node.instance_info
+        node.instance_info = {
+            **{k: v for k, v in now.items() if k not in ours},
+            **{k: v for k, v in before.items() if k in ours},
+        }
         node.save()

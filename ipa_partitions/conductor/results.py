@@ -43,6 +43,8 @@ _LIMIT_BYTES = 8 * 1024
 
 # A UUID, or what stands for one on vfat: it goes to a kernel command line.
 _FILESYSTEM_UUID = re.compile(r"[0-9A-Fa-f]+(-[0-9A-Fa-f]+)+")
+# What a whole-disk image has instead.
+_DISK_ID = re.compile(r"0x[0-9A-Fa-f]{8}")
 
 
 def forget(node: Any) -> None:
@@ -53,27 +55,12 @@ def forget(node: Any) -> None:
 
 @agent_base.post_deploy_step_hook("deploy", "deploy_partitions")  # type: ignore[untyped-decorator]
 def keep_deployment(task: Any, command: Mapping[str, Any]) -> None:
-    """Store the root's UUID and boot-info of ``deploy_partitions``.
+    """Store what the step ``deploy_partitions`` has deployed.
 
     Raises ValueError, which fails the deployment, for a UUID that is none.
     """
     node = task.node
-    result = _result(command, "deploy")
-    root_uuid = result.get("root_uuid")
-    if root_uuid is not None:
-        if not _FILESYSTEM_UUID.fullmatch(str(root_uuid)):
-            raise ValueError(f"{root_uuid!r} is not the UUID of a filesystem")
-        node.set_driver_internal_info(ROOT_UUID, root_uuid)
-    args = (node.deploy_step or {}).get("args") or {}
-    try:
-        params = documents.kernel_params(
-            node, args.get("image_info"), args.get("layout")
-        )
-    except PartitionsError:
-        params = ""  # the agent, with another release, understood it
-    if params:
-        node.set_driver_internal_info(KERNEL_PARAMS, params)
-    _keep_boot_info(node, result.get("boot_info"))
+    _keep_deployed(node, _result(command, "deploy"), node.deploy_step)
     node.save()
 
 
@@ -85,7 +72,7 @@ def keep_switch(task: Any, command: Mapping[str, Any]) -> None:
 
 
 def keep_service(task: Any) -> None:
-    """Store boot-info as the service steps of a running agent left it."""
+    """Store what the service steps of a running agent have left."""
     try:
         commands = agent_client.get_client(task).get_commands_status(task.node)
     except Exception as error:
@@ -95,30 +82,70 @@ def keep_service(task: Any) -> None:
             task.node.uuid, error,
         )  # fmt: skip
         return
-    for boot_info in _serviced(commands):
-        _keep_boot_info(task.node, boot_info)
+    for step, result in _serviced(commands):
+        if step.get("step") == "switch_boot":
+            _keep_boot_info(task.node, result)
+        elif step.get("step") == "deploy_partitions":
+            _keep_served(task.node, result, step)
     task.node.save()
 
 
-def _serviced(commands: list[Mapping[str, Any]]) -> Iterator[object]:
+def _serviced(
+    commands: list[Mapping[str, Any]],
+) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """Yield each step that was done, and its result."""
     for command in commands:
         if (
             command.get("command_name") == "execute_service_step"
             and command.get("command_status") == "SUCCEEDED"
         ):
-            result = _result(command, "service")
-            step = _mapping(
-                _mapping(command.get("command_result")).get("service_step")
-            ).get("step")
-            if step == "switch_boot":
-                yield result
-            elif step == "deploy_partitions":
-                yield result.get("boot_info")
+            of_command = _mapping(command.get("command_result"))
+            step = _mapping(of_command.get("service_step"))
+            yield step, _result(command, "service")
 
 
 def _result(command: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
     of_command = _mapping(command.get("command_result"))
     return _mapping(of_command.get(f"{kind}_result"))
+
+
+def _keep_served(
+    node: Any, result: Mapping[str, Any], step: Mapping[str, Any]
+) -> None:
+    try:
+        _keep_deployed(node, result, step)
+    except ValueError as error:
+        LOG.warning("Node %s: not stored: %s", node.uuid, error)
+
+
+def _keep_deployed(node: Any, result: Mapping[str, Any], step: object) -> None:
+    """Store the root's UUID, boot-info, and what its command line has.
+
+    Raises ValueError for a UUID that is none.
+    """
+    root_uuid = result.get("root_uuid")
+    if root_uuid is not None:
+        text = str(root_uuid)
+        if not (_FILESYSTEM_UUID.fullmatch(text) or is_disk_id(text)):
+            raise ValueError(f"{root_uuid!r} is not the UUID of a filesystem")
+        node.set_driver_internal_info(ROOT_UUID, root_uuid)
+    args = _mapping(_mapping(step).get("args"))
+    try:
+        params = documents.kernel_params(
+            node, args.get("image_info"), args.get("layout")
+        )
+    except PartitionsError:
+        params = ""  # the agent, with another release, understood it
+    if params:
+        node.set_driver_internal_info(KERNEL_PARAMS, params)
+    else:
+        node.del_driver_internal_info(KERNEL_PARAMS)
+    _keep_boot_info(node, result.get("boot_info"))
+
+
+def is_disk_id(root_uuid: str) -> bool:
+    """Tell whether it is that of a disk, which no kernel finds a root by."""
+    return bool(_DISK_ID.fullmatch(root_uuid))
 
 
 def _keep_boot_info(node: Any, boot_info: object) -> None:

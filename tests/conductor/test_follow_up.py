@@ -57,8 +57,11 @@ class CommandLineTest(base.TestCase):
                 **KNOWN | {"partitions_kernel_params": bad},
             )  # fmt: skip
 
-    def test_without_a_deployment_there_is_none(self):
-        self.assertRaises(exception.InvalidParameterValue, self.line)
+    def test_without_a_root_there_is_none(self):
+        for known in ({}, {"root_uuid_or_disk_id": "0x1234abcd"}):
+            self.assertRaises(
+                exception.InvalidParameterValue, self.line, **known
+            )
 
 
 class VirtualMediaTest(base.TestCase):
@@ -143,8 +146,13 @@ class VirtualMediaTest(base.TestCase):
         self.unchanged(node)
 
     def test_the_end_of_a_rescue_does_it_again(self):
+        secret = {"rescue_password": "x", "hashed_rescue_password": "y"}
         node = self.node(
-            **AFTER | {"provision_state": states.UNRESCUING},
+            **AFTER
+            | {
+                "provision_state": states.UNRESCUING,
+                "instance_info": AFTER["instance_info"] | secret,
+            },
             rescue_interface="partitions",
         )
         with (

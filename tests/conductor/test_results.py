@@ -118,6 +118,13 @@ class DeployStepTest(base.TestCase):
         )
         self.assertIn("is not the UUID of a filesystem", self.failure)
 
+    def test_a_whole_disk_image_has_the_id_of_its_disk(self):
+        info = self.heartbeat(
+            "deploy_partitions",
+            RESULT | {"root_uuid": "0x1234abcd", "boot_info": None},
+        )
+        self.assertEqual("0x1234abcd", info["root_uuid_or_disk_id"])
+
     def test_a_document_without_systems_stores_nothing(self):
         info = self.heartbeat("deploy_partitions", dict.fromkeys(RESULT))
         self.assertNotIn("root_uuid_or_disk_id", info)
@@ -134,7 +141,11 @@ class ServiceTest(base.TestCase):
     def serviced(self, *commands, **failure):
         node = self.node(
             provision_state=states.SERVICING,
-            driver_internal_info={"boot_info": base.BOOT_INFO},
+            driver_internal_info={
+                "boot_info": base.BOOT_INFO,
+                "root_uuid_or_disk_id": "0123-4567",
+                "partitions_kernel_params": "quiet",
+            },
         )
         with (
             mock.patch.object(
@@ -150,7 +161,8 @@ class ServiceTest(base.TestCase):
             task.driver.deploy.tear_down_service(task)
         self.assertTrue(tear_down.called)
         node.refresh()
-        return node.driver_internal_info["boot_info"]
+        self.info = node.driver_internal_info
+        return self.info["boot_info"]
 
     def test_the_last_one_counts(self):
         self.assertEqual(SWITCHED, self.serviced(
@@ -158,6 +170,18 @@ class ServiceTest(base.TestCase):
             command("service", "switch_boot", SWITCHED),
             command("service", "verify_partitions", {"matches": True}),
         ))  # fmt: skip
+
+    def test_a_deployment_stores_the_root_and_its_command_line(self):
+        redeployed = command("service", "deploy_partitions", RESULT)
+        redeployed["command_result"]["service_step"]["args"] = {
+            "image_info": base.GOOD
+            | {"deploy_data": {"kernel_params": "console=ttyS0"}}
+        }
+        self.serviced(redeployed)
+        self.assertEqual(base.ROOT_UUID, self.info["root_uuid_or_disk_id"])
+        self.assertEqual(
+            "console=ttyS0", self.info["partitions_kernel_params"]
+        )
 
     def test_a_failed_one_does_not(self):
         self.assertEqual(base.BOOT_INFO, self.serviced(

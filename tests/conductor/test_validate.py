@@ -88,6 +88,18 @@ class ValidateTest(base.TestCase):
         self.assertIn("has no ramdisk of the image", str(error))
         self.accepted(instance_info=base.FOLLOW_UP)
 
+    def test_a_target_needs_a_root_that_is_known(self):
+        whole = {
+            "id": "x",
+            "urls": ["file:///x.raw"],
+            "image_type": "whole-disk",
+        }
+        told = self.refused(
+            instance_info=base.FOLLOW_UP | {"image_info": whole}
+        )
+        self.assertIn("the image is one of a whole disk", told)
+        self.accepted(instance_info={"image_info": whole})
+
 
 class StepsTest(base.TestCase):
     """Documents of steps are seen in ``deploy``, before the power is."""
