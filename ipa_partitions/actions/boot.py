@@ -157,7 +157,9 @@ class InstallBootLoader:
                     v.device
                     for v in resolved.volumes
                     if v.is_new
-                    or any(v.device == s.root.device for s in resolved.systems)
+                    or any(
+                        v.device == s.root.device for s in resolved.bootable
+                    )
                 ),
             )
         ]

@@ -19,7 +19,7 @@ from ipa_partitions.boot.confirmation import render_script
 from ipa_partitions.boot.esp import Esp
 from ipa_partitions.boot.loader import Target
 from ipa_partitions.plan import Phase
-from tests.unit.plans import planned
+from tests.unit.plans import document, planned
 
 
 def told(**boot: object) -> list[str]:
@@ -69,6 +69,16 @@ def test_imagined_disks_are_not_looked_into():
         boot={"firmware": "uefi", "secure_boot": True},
     )
     assert plan.warnings == planned(boot={"firmware": "uefi"}).warnings
+
+
+def test_data_needs_no_root_for_the_loader_to_be_planned():
+    changed = document(partitions_policy="verify")
+    changed["images"][1] |= {"image_type": "data", "target": "/srv"}
+    del changed["partitions"][0]["volumes"][1]
+    assert any(
+        isinstance(action, InstallBootLoader)
+        for action in planned(**changed).actions
+    )
 
 
 @pytest.mark.parametrize("grub_id", [0, 11])
