@@ -17,7 +17,7 @@ from __future__ import annotations
 import copy
 import difflib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -150,12 +150,8 @@ class _Flaw(NamedTuple):
 def _flaws(error: ValidationError, data: dict[str, Any]) -> list[_Flaw]:
     flaws = []
     for each in error.errors():
-        keys = tuple(
-            key
-            for key in each["loc"]
-            if not (isinstance(key, str) and key.startswith("<"))
-        )
         kind, value = each["type"], each["input"]
+        keys = _keys(each["loc"], kind, value)
         if kind == "too_short" and _get(data, keys):
             continue  # the elements are there, and wrong: that is told
         if kind == "type":
@@ -168,6 +164,21 @@ def _flaws(error: ValidationError, data: dict[str, Any]) -> list[_Flaw]:
             close = near[0] if near else None
         flaws.append(_Flaw(keys, kind, each["msg"], value, close))
     return flaws
+
+
+def _keys(
+    loc: Sequence[str | int], kind: str, value: object
+) -> tuple[str | int, ...]:
+    """Return ``loc`` without the tags of ``by_type``."""
+    keys = [key for key in loc[:-1] if not str(key).startswith("<")]
+    # Above the last are but keys of ours, and it can be anybody's: it is a
+    # tag where it stands for an object as a whole.
+    is_tag = (
+        isinstance(value, Mapping)
+        and loc[-1:] == (f"<{value.get('type')}>",)
+        and kind != "extra_forbidden"
+    )
+    return (*keys, *([] if is_tag else loc[-1:]))
 
 
 def _get(data: Any, keys: Iterable[str | int]) -> Any:

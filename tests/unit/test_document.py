@@ -95,6 +95,8 @@ def test_a_good_document_has_no_problem():
 @pytest.mark.parametrize(("change", "problem"), [
     # the top
     (("colour", "red"), "$.colour: unknown key"),
+    (("<raid>", {"type": "raid"}), '$["<raid>"]: unknown key'),
+    (("boot", {"<foo>": 1}), '$.boot["<foo>"]: unknown key'),
     (("version", 2), "$.version: 2: must be 1"),
     (("version", True), "$.version: True is not a whole number"),
     (("partitions", []), "$.partitions: must not be empty"),
@@ -138,6 +140,11 @@ def test_a_good_document_has_no_problem():
     ((*FIRST, "size", "remaining"),
      f"$.partitions[0].volumes[1].size: {V0} is 'remaining' already"),
     ((*FIRST, "mont", "/"), f"{V0}.mont: unknown key"),
+    ((*FIRST, "<partition>", 1), f'{V0}["<partition>"]: unknown key'),
+    ((*FIRST, "encryption", {"type": "luks2", "<luks2>": 1}),
+     f'{V0}.encryption["<luks2>"]: unknown key'),
+    (("partitions", 0, "id", {"type": "hints", "value": {"<foo>": 1.5}}),
+     '$.partitions[0].id.value["<foo>"]: 1.5 is not a string'),
     ((*FIRST, "mount", "home"), f"{V0}.mount: 'home' is not an absolute"),
     ((*FIRST, "mount", "/a/../b"), f"{V0}.mount: '/a/../b' leads upwards"),
     ((*FIRST, "file_system", "ntfs"), f"{V0}.file_system: 'ntfs' is not"),
@@ -423,7 +430,7 @@ JSON = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["type", "id", "size", "volumes", "x"]),
+            st.sampled_from(["type", "id", "size", "volumes", "<raid>"]),
             inner,
             max_size=3,
         )
