@@ -20,7 +20,20 @@ half-written.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
+
+
+def json_path(keys: Iterable[str | int], path: str = "$") -> str:
+    """Return the JSON path that ``keys`` lead to from ``path``, the top."""
+    for key in keys:
+        if isinstance(key, int):
+            path += f"[{key}]"
+        elif key.isidentifier():
+            path += f".{key}"
+        else:
+            path += f"[{json.dumps(key)}]"
+    return path
 
 
 class PartitionsError(Exception):

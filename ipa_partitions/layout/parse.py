@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from ipa_partitions.errors import LayoutError, LayoutErrors
+from ipa_partitions.errors import LayoutError, LayoutErrors, json_path
 from ipa_partitions.layout import document as doc
 from ipa_partitions.layout import model
 from ipa_partitions.layout.build import build
@@ -199,19 +199,6 @@ def _keys_of_its_kind(holder: Mapping[str, object]) -> set[str]:
     return max(keys, key=lambda known: len(known & holder.keys()))
 
 
-def _path(keys: Iterable[str | int]) -> str:
-    """Return the JSON path of ``keys``."""
-    path = "$"
-    for key in keys:
-        if isinstance(key, int):
-            path += f"[{key}]"
-        elif key.isidentifier():
-            path += f".{key}"
-        else:
-            path += f"[{json.dumps(key)}]"
-    return path
-
-
 def _told(flaw: _Flaw) -> LayoutError:
     """Return the error as a person is told it."""
     message = flaw.message.removeprefix("Value error, ")
@@ -231,7 +218,7 @@ def _told(flaw: _Flaw) -> LayoutError:
         message = _lower(message)  # its value is the whole document
     elif flaw.kind != "value_error":
         message = f"{_shown(flaw, flaw.value)}: {_lower(message)}"
-    return LayoutError(_path(flaw.keys), message)
+    return LayoutError(json_path(flaw.keys), message)
 
 
 def _lower(message: str) -> str:
@@ -266,6 +253,6 @@ def _further_problems(
         layout = build(doc.Document.model_validate_json(json.dumps(rest)))
     except (LookupError, TypeError, AttributeError, ValidationError):
         return []
-    told = tuple(_path(flaw.keys) for flaw in flaws)
+    told = tuple(json_path(flaw.keys) for flaw in flaws)
     found = problems(layout) if is_same else local_problems(layout)
     return [error for error in found if not error.at.startswith(told)]

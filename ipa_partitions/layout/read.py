@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ipa_partitions.errors import LayoutError, LayoutErrors
+from ipa_partitions.errors import LayoutError, LayoutErrors, json_path
 
 # A document is not this large, /dev/zero is.
 MAX_BYTES = 64 * 1024**2
@@ -91,6 +91,8 @@ def _doubled(document: object) -> Iterator[tuple[str, str]]:
         at, value = rest.pop()
         if isinstance(value, _Object):
             yield from ((at, key) for key in value.doubled)
-            rest += [(f"{at}.{key}", each) for key, each in value.items()]
+            rest += [
+                (json_path([key], at), each) for key, each in value.items()
+            ]
         elif isinstance(value, list):
             rest += [(f"{at}[{n}]", each) for n, each in enumerate(value)]

@@ -56,6 +56,8 @@ def test_what_is_not_json_is_refused(tmp_path, data, problem):
 
 @pytest.mark.parametrize(("text", "lines"), [
     ('{"a": 1, "a": 2}', ["$: has the key 'a' more than once"]),
+    ('{"a b": {"c": 1, "c": 1}}',
+     ["$[\"a b\"]: has the key 'c' more than once"]),
     ('[{"b": {"c": 0, "d": 0, "c": 0, "d": 1}}]', [
         "$[0].b: has the key 'c' more than once",
         "$[0].b: has the key 'd' more than once",
