@@ -43,6 +43,28 @@ def by_scsi(machine: Machine, address: str) -> Disk:
     )
 
 
+def check_hints(
+    hints: Mapping[str, str | int | bool],
+) -> Mapping[str, str | int | bool]:
+    """Return ``hints``, unless Ironic can read them on no machine at all.
+
+    Without Ironic's rules at hand all are taken. Raises ValueError.
+    """
+    try:
+        from ironic_python_agent import device_hints
+        from pyparsing import ParseException
+    except ImportError:
+        return hints
+    for key, value in hints.items():
+        try:
+            device_hints.parse_root_device_hints({key: value})
+        except ParseException as error:
+            raise ValueError(
+                f"{key}: {value!r} is no operator with its value"
+            ) from error
+    return hints
+
+
 def by_hints(machine: Machine, hints: Mapping[str, str | int | bool]) -> Disk:
     """Return the disk that Ironic's root device hints mean.
 
@@ -66,7 +88,8 @@ def by_hints(machine: Machine, hints: Mapping[str, str | int | bool]) -> Disk:
                 [_facts(disk) for disk in disks.values()], dict(hints)
             )
         )
-    except ValueError as error:
+    # The last two are of operators that do not go with what a disk says.
+    except (ValueError, TypeError, SyntaxError) as error:
         raise NoSingleDiskError(str(error)) from error
     wanted = ", ".join(f"{key} {value}" for key, value in hints.items())
     return _single(machine, (disks[each["name"]] for each in found), wanted)

@@ -25,6 +25,7 @@ from pydantic import (
     model_validator,
 )
 
+from ipa_partitions.disk.match import check_hints
 from ipa_partitions.layout import values
 from ipa_partitions.layout.objects import (
     Budget,
@@ -171,7 +172,11 @@ Hint = Annotated[
     BeforeValidator(values.parse_hint),
     WithJsonSchema({"type": ["string", "integer", "boolean"]}),
 ]
-Hints = Annotated[dict[str, Hint], Field(min_length=1, max_length=32)]
+Hints = Annotated[
+    dict[str, Hint],
+    Field(min_length=1, max_length=32),
+    AfterValidator(check_hints),
+]
 
 
 class IdByHints(Object):

@@ -209,6 +209,19 @@ def test_a_bad_document_is_refused_with_the_path(change, problem):
     assert any(each.startswith(problem) for each in found), found
 
 
+@pytest.mark.parametrize(("hints", "problem"), [
+    ({"size": ">="},             "size: '>=' is no operator with its value"),
+    ({"model": "<in>"},          "model: '<in>' is no operator with its"),
+    ({"size": 9, "model": "s=="}, "model: 's==' is no operator with its"),
+    ({"foo": "x"},               'The hints "foo" are invalid'),
+    ({"size": "abc"},            'Root device hint "size" is not an integer'),
+])  # fmt: skip
+def test_hints_that_mean_no_disk_of_any_machine_are_refused(hints, problem):
+    id_ = {"type": "hints", "value": hints}
+    (found,) = problems(changed("partitions", 0, "id", id_))
+    assert found.startswith(f"$.partitions[0].id.value: {problem}")
+
+
 def test_every_problem_is_told_at_once():
     document = changed(*FIRST, "size", "1G")
     document["partitions"][0]["volumes"][1]["images"] = ["c"]

@@ -238,6 +238,12 @@ def test_no_disk_or_several_is_an_error_that_lists_those_present(wanted):
     assert "/dev/vda (1000 MiB), /dev/vdb (8000 MiB)" in str(raised.value)
 
 
+def test_a_hint_that_does_not_go_with_what_a_disk_says_means_none():
+    wanted = {"type": "hints", "value": {"size": "<in> 5"}}
+    with pytest.raises(MachineErrors, match=r"\$.partitions\[0\].id: "):
+        resolved(document(disk(volume(1)) | {"id": wanted}), machine(1000))
+
+
 def test_two_entries_that_mean_one_disk_are_an_error():
     other = disk(volume(1)) | {"id": {"type": "scsi", "value": "0:0:0:0"}}
     with pytest.raises(MachineErrors, match=r"\$.partitions\[1\].id: "):
