@@ -100,6 +100,11 @@ def _disk_problems(disk: model.Disk) -> Iterator[LayoutError]:
                 f"{volume.content.file_system!r} will not do for"
                 f" {volume.role}, which takes {' or '.join(allowed)}",
             )
+        if allowed and volume.content.encryption:
+            yield LayoutError(
+                f"{volume.at}.encryption",
+                f"neither firmware nor GRUB can open a {volume.role}",
+            )
         if volume.role == "multiboot" and volume.content.images:
             yield LayoutError(
                 f"{volume.at}.images", "no image mounts the multiboot volume"

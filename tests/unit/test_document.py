@@ -167,6 +167,10 @@ def test_a_good_document_has_no_problem():
     ((*FIRST, "mount", "/" + "\U0001f600" * 19), f"{V0}.name: "),
     ((*FIRST, "encryption", {"type": "luks2"}),
      f"{V0}.encryption: needs one of key_file and tpm2"),
+    *(((*VOLUMES, 3, {"type": "partition", "size": 1, "mount": mount,
+                      "encryption": {"type": "luks2", "tpm2": True}}),
+       "$.partitions[0].volumes[3].encryption: neither firmware nor GRUB")
+      for mount in ("/boot/efi", "multiboot")),
     ((*VOLUMES, 3, {"type": "pv", "vg": "v", "size": 1}),
      "$.partitions[0].volumes[3].vg: there is no vg 'v'"),
     ((*VOLUMES, 3, {"type": "raid", "size": 1}),
