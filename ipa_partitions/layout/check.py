@@ -36,6 +36,7 @@ from ipa_partitions.layout.storage import (
     local_storage_problems,
     storage_problems,
 )
+from ipa_partitions.layout.values import TYPE_GUIDS
 
 _MSDOS_PARTITIONS = 4
 _GPT_NAME_LENGTH = 36
@@ -99,6 +100,11 @@ def _disk_problems(disk: model.Disk) -> Iterator[LayoutError]:
                 f"{volume.at}.file_system",
                 f"{volume.content.file_system!r} will not do for"
                 f" {volume.role}, which takes {' or '.join(allowed)}",
+            )
+        if volume.role == "esp" and volume.type_guid != TYPE_GUIDS["esp"]:
+            yield LayoutError(
+                f"{volume.at}.partition_guid",
+                "firmware looks for an ESP by the type esp",
             )
         if allowed and volume.content.encryption:
             yield LayoutError(

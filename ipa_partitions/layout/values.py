@@ -22,7 +22,6 @@ import posixpath
 import re
 import shlex
 import unicodedata
-import uuid
 from typing import Any
 
 # type GUID aliases of SPEC 2.3: UAPI Discoverable Partitions Specification,
@@ -51,6 +50,7 @@ ALIASES = {guid: alias for alias, guid in TYPE_GUIDS.items()}
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,126}")
 _SUBVOLUME = re.compile(r"[A-Za-z0-9_@][A-Za-z0-9_.+@-]{0,126}")
+_GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _SERIAL = re.compile(r"ttyS([0-9])(?:,([0-9]{3,7}))?(?:n8)?")
 _SCSI = re.compile(r"[0-9]+(:[0-9]+){3}")
 _HEX = re.compile(r"[0-9a-fA-F]+")
@@ -128,11 +128,9 @@ def parse_type_guid(value: str) -> str:
     """Return the GUID, in capitals, that ``value`` is or is an alias of."""
     if value in TYPE_GUIDS:
         return TYPE_GUIDS[value]
-    try:
-        if len(value) == 36:
-            return str(uuid.UUID(value)).upper()
-    except ValueError:
-        pass
+    # All zeroes mark an entry of the table that is not in use.
+    if _GUID.fullmatch(value) and value.strip("0-"):
+        return value.upper()
     raise ValueError(
         f"{value!r} is neither a GUID nor one of {', '.join(TYPE_GUIDS)}"
     )

@@ -161,12 +161,17 @@ def test_a_good_document_has_no_problem():
      f"{V0}.images[0]: there is no image 'c'; there is a, b"),
     ((*FIRST, "images", []), f"{V0}.images: must not be empty"),
     ((*FIRST, "partition_guid", "x"), f"{V0}.partition_guid: 'x' is neither"),
+    *(((*FIRST, "partition_guid", guid), f"{V0}.partition_guid: '{guid}' is")
+      for guid in (NIL_UUID, "{0fc63daf848347728e793d69d8477de4--}")),
     ((*FIRST, "fstab_options", "a b"), f"{V0}.fstab_options: 'a b'"),
     ((*FIRST, "name", "a b"), f"{V0}.name: 'a b' is not a name"),
     ((*FIRST, "name", "x" * 37), f"{V0}.name: "),
     ((*FIRST, "mount", "/" + "\U0001f600" * 19), f"{V0}.name: "),
     ((*FIRST, "encryption", {"type": "luks2"}),
      f"{V0}.encryption: needs one of key_file and tpm2"),
+    ((*VOLUMES, 3, {"type": "partition", "size": 1, "mount": "/boot/efi",
+                    "partition_guid": "linux"}),
+     "$.partitions[0].volumes[3].partition_guid: firmware looks for an ESP"),
     *(((*VOLUMES, 3, {"type": "partition", "size": 1, "mount": mount,
                       "encryption": {"type": "luks2", "tpm2": True}}),
        "$.partitions[0].volumes[3].encryption: neither firmware nor GRUB")
