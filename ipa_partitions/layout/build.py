@@ -146,6 +146,13 @@ def _named(
     return mount.strip("/").replace("/", "-")[:_NAME_LENGTH]
 
 
+def _name_key(named: objects.Named) -> str:
+    """Return the key that the name is from."""
+    if named.name:
+        return "name"
+    return "id" if named.id else "mount"
+
+
 def _disk(at: str, disk: partitions.Disk, owners: Owners) -> model.Disk:
     return model.Disk(
         at=at,
@@ -190,6 +197,7 @@ def _volume(
         type_guid=_type_guid(volume.type),
         content=content,
         member_of=member_of,
+        name_key=_name_key(volume),
     )
 
 
@@ -208,6 +216,7 @@ def _partition(
         size=volume.size,
         type_guid=volume.partition_guid or default,
         content=content,
+        name_key=_name_key(volume),
     )
 
 
@@ -268,6 +277,7 @@ def _group(
             mirrors=lv.mirrors,
             pool=lv.pool,
             content=_content(lv, owners),
+            name_key=_name_key(lv),
         )
         for n, lv in enumerate(group.volumes)
     )

@@ -133,7 +133,7 @@ def _gpt_problems(disk: model.Disk) -> Iterator[LayoutError]:
         # UTF-16 has two for characters such as emoji.
         if len(volume.name.encode("utf-16-le")) > 2 * _GPT_NAME_LENGTH:
             yield LayoutError(
-                f"{volume.at}.name",
+                f"{volume.at}.{volume.name_key}",
                 f"{volume.name!r} is longer than the {_GPT_NAME_LENGTH}"
                 " characters of a GPT name",
             )

@@ -94,7 +94,7 @@ class Volume:
     """A volume of a disk; ``member_of`` names a group, array or set.
 
     The content of a member of an array is what Bareon's short form says of
-    the array, and nothing otherwise.
+    the array, and nothing otherwise. ``name_key`` is what its name is from.
     """
 
     at: str
@@ -104,6 +104,7 @@ class Volume:
     type_guid: str
     content: Content = Content()
     member_of: str | None = None
+    name_key: str = "name"
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ class Disk:
 
 @dataclass(frozen=True)
 class LogicalVolume:
-    """A volume of a group."""
+    """A volume of a group; ``name_key`` is what its name is from."""
 
     at: str
     name: str
@@ -150,6 +151,7 @@ class LogicalVolume:
     mirrors: int | None
     pool: str | None
     content: Content
+    name_key: str = "name"
 
     @property
     def areas(self) -> int:
@@ -174,7 +176,8 @@ class Group:
 class Array:
     """An MD array; with ``vg`` it is a physical volume of that group.
 
-    One of Bareon's short form is where its first member is.
+    One of Bareon's short form is where its first member is, and has its
+    name.
     """
 
     at: str
@@ -184,6 +187,7 @@ class Array:
     metadata: str
     vg: str | None
     content: Content
+    name_key: str = "id"
 
 
 @dataclass(frozen=True)

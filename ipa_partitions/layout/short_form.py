@@ -84,4 +84,5 @@ def _short_arrays(
                     metadata="1.2",
                     vg=None,
                     content=volume.content,
+                    name_key=volume.name_key,
                 )

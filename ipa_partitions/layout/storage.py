@@ -37,7 +37,9 @@ _MAX_MEMBERS_0_90 = 27
 # 32 bytes hold "any:" and the name: mdadm(8).
 _ARRAY_NAME_LENGTH = 27
 
-# lvm(8), VALID NAMES: the volumes that a raid or a pool is made of.
+# lvm(8), VALID NAMES. A mount may make another one.
+_NAME = re.compile(r"[A-Za-z0-9_.+][A-Za-z0-9_.+-]*")
+# The same: the volumes that a raid or a pool is made of.
 _LVM_RESERVED = re.compile(
     r"(snapshot|pvmove).*|.*_(cdata|cmeta|corig|cpool|cvol|mimage|mlog"
     r"|pmspare|rimage|rmeta|tdata|tmeta|vdata|vorigin|wcorig|imeta|iorig).*"
@@ -105,20 +107,22 @@ def _group_problems(group: model.Group) -> Iterator[LayoutError]:
     seen: set[str] = set()
     pools = [lv.name for lv in group.volumes if lv.layout == "thin-pool"]
     for lv in group.volumes:
+        at = f"{lv.at}.{lv.name_key}"
         if lv.name in seen:
-            yield LayoutError(
-                f"{lv.at}.name", f"a second {lv.name!r} in the group"
-            )
+            yield LayoutError(at, f"a second {lv.name!r} in the group")
         seen.add(lv.name)
+        yield from _nameless(at, lv.name)
         if _LVM_RESERVED.fullmatch(lv.name):
-            yield LayoutError(
-                f"{lv.at}.name", f"LVM keeps names such as {lv.name!r}"
-            )
+            yield LayoutError(at, f"LVM keeps names such as {lv.name!r}")
         if _dm_length(group.id) + _dm_length(lv.name) > _LVM_NAME_LENGTH:
-            yield LayoutError(
-                f"{lv.at}.name", "with its group's the name is too long"
-            )
+            yield LayoutError(at, "with its group's the name is too long")
         yield from _volume_problems(lv, pools)
+
+
+def _nameless(at: str, name: str) -> Iterator[LayoutError]:
+    """Yield that ``name``, which its mount made, is none."""
+    if not _NAME.fullmatch(name):
+        yield LayoutError(at, f"makes the name {name!r}: give it another name")
 
 
 def _dm_length(name: str) -> int:
@@ -151,9 +155,11 @@ def _holds_something(content: model.Content) -> bool:
 
 
 def _array_problems(array: model.Array) -> Iterator[LayoutError]:
+    at = f"{array.at}.{array.name_key}"
+    yield from _nameless(at, array.id)
     if len(array.id) > _ARRAY_NAME_LENGTH:
         yield LayoutError(
-            f"{array.at}.id",
+            at,
             f"{array.id!r} is longer than the {_ARRAY_NAME_LENGTH}"
             " characters of an array's name",
         )

@@ -95,6 +95,13 @@ LV = "$.partitions[2].volumes[0]"
     ((*TWO_PVS, vg(lv("a_rimage_0", 1))), f"{LV}.name: LVM keeps names"),
     ((*TWO_PVS, vg(lv("pvmove0", 1))), f"{LV}.name: LVM keeps names"),
     ((*TWO_PVS, vg(lv("x" * 120, 1))), f"{LV}.name: with its group's"),
+    *(((*TWO_PVS, vg(lv(None, 1, mount=mount))),
+       f"{LV}.mount: makes the name {name!r}: give it another name")
+      for mount, name in (("/var/my log", "var-my log"), ("/é", "é"),
+                          ("/-x", "-x"))),
+    ((*TWO_PVS, vg(lv(None, 1, id="x" * 120))), f"{LV}.id: with its group's"),
+    ((*TWO_PVS, vg(lv("a", 1), lv(None, 1, id="a"))),
+     "$.partitions[2].volumes[1].id: a second 'a' in the group"),
     ((*TWO_PVS, vg(lv("a", 1), lv("a", 1))),
      "$.partitions[2].volumes[1].name: a second 'a' in the group"),
     ((*TWO_PVS, vg(lv("a", 1, stripes=2))),
@@ -133,6 +140,10 @@ LV = "$.partitions[2].volumes[0]"
      "$.partitions[1].volumes[0]: is not described as $.partitions[0]"),
     ((disk("vda", member(mount="/x"), member(mount="/x")),),
      "$.partitions[0].volumes[0].mount: two members of one array are on"),
+    *(((disk("vda", member(mount=mount)), disk("vdb", member(mount=mount))),
+       f"$.partitions[0].volumes[0].mount: {problem}")
+      for mount, problem in (("/my data", "makes the name 'my data': give"),
+                             ("/" + "x" * 28, f"'{'x' * 28}' is longer"))),
     # bcache
     ((disk("vda", {"type": "bcache_cache", "size": 200, "bcache": "c"}),
       {"type": "bcache", "id": "c"}),
