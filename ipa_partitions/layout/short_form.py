@@ -24,7 +24,9 @@ def with_short_form(
     disks: tuple[model.Disk, ...], arrays: tuple[model.Array, ...]
 ) -> tuple[tuple[model.Disk, ...], tuple[model.Array, ...]]:
     """Return both with the arrays that are not named, and their members."""
-    members = _short_form(disks, {array.id for array in arrays})
+    # What a member names by mistake is not to mean an array of this form.
+    named = {v.member_of or "" for disk in disks for v in disk.volumes}
+    members = _short_form(disks, named | {array.id for array in arrays})
     return (
         tuple(_with_arrays(disk, members) for disk in disks),
         (*arrays, *_short_arrays(disks, members)),

@@ -144,6 +144,9 @@ LV = "$.partitions[2].volumes[0]"
        f"$.partitions[0].volumes[0].mount: {problem}")
       for mount, problem in (("/my data", "makes the name 'my data': give"),
                              ("/" + "x" * 28, f"'{'x' * 28}' is longer"))),
+    ((disk("vda", member(mount="/"), member("root")),
+      disk("vdb", member(mount="/"))),
+     "$.partitions[0].volumes[1].raid: there is no raid 'root'; there is"),
     # bcache
     ((disk("vda", {"type": "bcache_cache", "size": 200, "bcache": "c"}),
       {"type": "bcache", "id": "c"}),
