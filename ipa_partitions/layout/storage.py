@@ -137,7 +137,9 @@ def _volume_problems(
             yield LayoutError(
                 f"{lv.at}.{key}", f"is for the layout {layout} alone"
             )
-    if lv.layout == "thin" and lv.pool not in pools:
+    if lv.layout == "thin" and lv.pool is None:
+        yield LayoutError(f"{lv.at}.pool", "is required for the layout thin")
+    elif lv.layout == "thin" and lv.pool not in pools:
         yield LayoutError(
             f"{lv.at}.pool",
             f"there is no thin-pool {lv.pool!r} in the group;"

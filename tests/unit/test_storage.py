@@ -112,6 +112,8 @@ LV = "$.partitions[2].volumes[0]"
      f"{LV}.mirrors: raid1 takes 3 pvs, the group has 2"),
     ((*TWO_PVS, vg(lv("a", 1, layout="thin", pool="p"))),
      f"{LV}.pool: there is no thin-pool 'p' in the group; there is none"),
+    ((*TWO_PVS, vg(lv("a", 1, layout="thin"))),
+     f"{LV}.pool: is required for the layout thin"),
     ((*TWO_PVS, vg(lv("p", 1, layout="thin-pool", mount="/"))),
      f"{LV}: a thin-pool holds thin volumes, no filesystem"),
     ((disk("vda", {**pv(), "keep_data": False}), vg(lv("a", 1))),
