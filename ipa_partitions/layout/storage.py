@@ -149,6 +149,11 @@ def _volume_problems(
         yield LayoutError(
             lv.at, "a thin-pool holds thin volumes, no filesystem"
         )
+    if lv.layout == "thin-pool" and not lv.content.keep_data:
+        yield LayoutError(
+            f"{lv.at}.keep_data",
+            "a thin-pool holds none of its own; say it of its volumes",
+        )
 
 
 def _holds_something(content: model.Content) -> bool:

@@ -116,6 +116,8 @@ LV = "$.partitions[2].volumes[0]"
      f"{LV}.pool: is required for the layout thin"),
     ((*TWO_PVS, vg(lv("p", 1, layout="thin-pool", mount="/"))),
      f"{LV}: a thin-pool holds thin volumes, no filesystem"),
+    ((*TWO_PVS, vg(lv("p", 1, layout="thin-pool", keep_data=False))),
+     f"{LV}.keep_data: a thin-pool holds none of its own"),
     ((disk("vda", {**pv(), "keep_data": False}), vg(lv("a", 1))),
      "$.partitions[0].volumes[0]: keep_data: a pv holds none of its own"),
     ((*TWO_MEMBERS, raid(level=0, spares=1)),
