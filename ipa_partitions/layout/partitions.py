@@ -262,14 +262,14 @@ class VolumeGroup(Object):
     """Its logical volumes."""
 
 
-class Array(Content):
+class Array(Named, Content):
     """An MD array, with a filesystem or as a member of a group."""
 
     type: Literal["raid"]
     id: Name
     """Its name, which ``raid`` of its members refers to."""
     name: Name | None = None
-    """What messages and plans call it."""
+    """The same as ``id``, if it is given."""
     level: Annotated[Literal[0, 1, 4, 5, 6, 10], Whole]
     """The RAID level."""
     spares: Annotated[int, Field(ge=0, le=64)] = 0
@@ -280,14 +280,14 @@ class Array(Content):
     """The id of the volume group that it is a member of."""
 
 
-class Bcache(Content):
+class Bcache(Named, Content):
     """A bcache set."""
 
     type: Literal["bcache"]
     id: Name
     """Its name, which ``bcache`` of its members refers to."""
     name: Name | None = None
-    """What messages and plans call it."""
+    """The same as ``id``, if it is given."""
     mode: Literal["writethrough", "writeback", "writearound", "none"] = (
         "writethrough"
     )

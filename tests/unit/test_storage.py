@@ -136,6 +136,10 @@ LV = "$.partitions[2].volumes[0]"
     ((disk("vda", member("x" * 28)), disk("vdb", member("x" * 28)),
       raid("x" * 28)),
      f"$.partitions[2].id: '{'x' * 28}' is longer than the 27"),
+    ((*TWO_MEMBERS, {**raid(), "name": "x"}),
+     "$.partitions[2]: the name 'x' is not the id, 'md0'"),
+    ((disk("vda"), {"type": "bcache", "id": "c", "name": "x"}),
+     "$.partitions[1]: the name 'x' is not the id, 'c'"),
     # Bareon's short form
     ((disk("vda", member(mount="/x")),),
      "$.partitions[0].volumes[0].mount: level 1 with 0 spares takes 2"),
