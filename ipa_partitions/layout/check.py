@@ -62,7 +62,8 @@ def local_problems(layout: model.Layout) -> Iterator[LayoutError]:
     for disk in layout.disks:
         yield from _disk_problems(disk)
     for group in layout.groups:
-        yield from _greedy(group.volumes)
+        for pool in {None, *(lv.pool for lv in group.volumes)}:
+            yield from _greedy(lv for lv in group.volumes if lv.pool == pool)
     yield from local_storage_problems(layout)
     for at, content in contents(layout):
         # What brings a whole disk brings its filesystems, too.

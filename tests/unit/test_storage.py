@@ -112,6 +112,10 @@ LV = "$.partitions[2].volumes[0]"
      f"{LV}.mirrors: raid1 takes 3 pvs, the group has 2"),
     ((*TWO_PVS, vg(lv("a", 1, layout="thin", pool="p"))),
      f"{LV}.pool: there is no thin-pool 'p' in the group; there is none"),
+    ((*TWO_PVS, vg(lv("p", 1, layout="thin-pool"),
+                   *(lv(name, "remaining", layout="thin", pool="p")
+                     for name in "ab"))),
+     f"$.partitions[2].volumes[2].size: {LV.replace('[0]', '[1]')} is 'rem"),
     ((*TWO_PVS, vg(lv("a", 1, layout="thin"))),
      f"{LV}.pool: is required for the layout thin"),
     ((*TWO_PVS, vg(lv("p", 1, layout="thin-pool", mount="/"))),
@@ -220,6 +224,8 @@ def test_an_encrypted_root_boots_with_a_boot_volume_of_its_own():
     ([lv("p", 400, layout="thin-pool"),
       lv("a", 100, layout="thin", pool="p"),
       lv("b", "remaining", layout="thin", pool="p")], [400, 100, 300]),
+    ([lv("p", "remaining", layout="thin-pool"),
+      lv("a", "remaining", layout="thin", pool="p")], [1984, 1984]),
 ])  # fmt: skip
 def test_volumes_are_shared_out_in_extents(wanted, sizes_mib):
     # A group comes with a whole disk each: 1 MiB more at either end.
