@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ipa_partitions.disk.size import Size
@@ -206,6 +207,9 @@ def _partition(
 ) -> model.Volume:
     role = _ROLE_OF_MOUNT.get(volume.mount, "partition")
     content = _content(volume, owners)
+    if role == "multiboot":
+        label = content.label or "multiboot"
+        content = replace(content, mount=model.NONE, label=label)
     default = _type_guid(role)
     if content.file_system == "swap":
         default = TYPE_GUIDS["swap"]
@@ -222,19 +226,17 @@ def _partition(
 
 def _content(content: objects.Content, owners: Owners) -> model.Content:
     """Return the content with the defaults that follow from its mount."""
-    mount, images, label = content.mount, content.images, content.label
+    mount, images = content.mount, content.images
     if images is None:
         unmounted = {mount, *(s.mount for s in content.subvolumes)} <= {
             model.NONE,
             "multiboot",
         }
         images = () if unmounted else owners
-    if mount == "multiboot":
-        mount, label = model.NONE, label or "multiboot"
     return model.Content(
         file_system=content.file_system or _file_system(content.mount),
         mount=mount,
-        label=label,
+        label=content.label,
         uuid=content.uuid,
         mkfs_options=content.mkfs_options,
         fstab_options=content.fstab_options,

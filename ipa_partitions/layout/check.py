@@ -25,7 +25,7 @@ from ipa_partitions.disk.filesystem import MSDOS_TYPES, known
 from ipa_partitions.disk.size import Size
 from ipa_partitions.errors import LayoutError
 from ipa_partitions.layout import model
-from ipa_partitions.layout.build import SERVICE_SIZES
+from ipa_partitions.layout.build import ESP_MOUNT, SERVICE_SIZES
 from ipa_partitions.layout.images import image_problems
 from ipa_partitions.layout.mounts import (
     contents,
@@ -54,6 +54,7 @@ def problems(layout: model.Layout) -> Iterator[LayoutError]:
     yield from storage_problems(layout)
     yield from mount_problems(layout)
     yield from _unbootable(layout)
+    yield from _unreadable_by_firmware(layout)
     yield from _unreadable_by_grub(layout)
 
 
@@ -186,6 +187,8 @@ def _content_problems(
 ) -> Iterator[LayoutError]:
     """Yield what the filesystem that ``content`` names does not allow."""
     name, mount = content.file_system, content.mount
+    if mount == "multiboot":
+        yield LayoutError(f"{at}.mount", "only a partition can be multiboot")
     if name == model.NONE:
         if mount != model.NONE:
             yield LayoutError(
@@ -228,6 +231,21 @@ def _unbootable(layout: model.Layout) -> Iterator[LayoutError]:
                 f"{image.at}.deploy",
                 "'never' leaves nothing to boot where the root is made anew",
             )
+
+
+def _unreadable_by_firmware(layout: model.Layout) -> Iterator[LayoutError]:
+    """Yield every ESP of a system that is no partition of its own."""
+    if layout.boot.loader == model.NONE or layout.boot.firmware == "bios":
+        return  # nothing of ours is started from there
+    esps = {v.at for d in layout.disks for v in d.volumes if v.role == "esp"}
+    systems = {image.name for image in layout.systems}
+    for at, content in contents(layout):
+        for mount, key in content.mounts:
+            is_esp = mount == ESP_MOUNT and systems & {*content.images}
+            if is_esp and at not in esps:
+                yield LayoutError(
+                    f"{at}.{key}", "firmware reads an ESP from a partition"
+                )
 
 
 def _unreadable_by_grub(layout: model.Layout) -> Iterator[LayoutError]:

@@ -56,7 +56,8 @@ class Subvolume:
 class Content:
     """What a volume holds: a filesystem, or nothing for ``none``.
 
-    ``mount`` is an absolute path, ``swap`` or ``none``; ``images`` are the
+    ``mount`` is an absolute path, ``swap`` or ``none``, or ``multiboot``
+    where that is refused; ``images`` are the
     names of those that mount it, and the ``subvolumes`` of it.
     """
 

@@ -159,6 +159,20 @@ LV = "$.partitions[2].volumes[0]"
     ((disk("vda", member(mount="/"), member("root")),
       disk("vdb", member(mount="/"))),
      "$.partitions[0].volumes[1].raid: there is no raid 'root'; there is"),
+    # multiboot, and what firmware reads
+    ((*TWO_PVS, vg(lv("a", 1, mount="multiboot"))),
+     f"{LV}.mount: only a partition can be multiboot"),
+    ((*TWO_MEMBERS, raid(mount="multiboot")),
+     "$.partitions[2].mount: only a partition can be multiboot"),
+    ((disk("vda", part(1)),
+      {"type": "bcache", "id": "c", "mount": "multiboot"}),
+     "$.partitions[1].mount: only a partition can be multiboot"),
+    ((disk("vda", member(mount="multiboot")),
+      disk("vdb", member(mount="multiboot"))),
+     "$.partitions[0].volumes[0].mount: only a partition can be multiboot"),
+    ((disk("vda", member("md0", mount="multiboot")),
+      disk("vdb", member("md0")), raid()),
+     "$.partitions[0].volumes[0]: the array 'md0' has the filesystem"),
     # bcache
     ((disk("vda", {"type": "bcache_cache", "size": 200, "bcache": "c"}),
       {"type": "bcache", "id": "c"}),
@@ -192,6 +206,27 @@ def test_bad_storage_is_refused_with_the_path(entries, problem):
 def test_grub_must_be_able_to_read_the_kernel(entries, reason):
     (problem,) = problems(document(*entries, images=IMAGES[:1]))
     assert f"{reason}, so GRUB cannot read the kernel of 'a'" in problem
+
+
+ESP = {"size": 90, "mount": "/boot/efi", "file_system": "vfat"}
+
+
+@pytest.mark.parametrize(("entries", "at"), [
+    ((*TWO_PVS, vg(lv("a", **ESP))), LV),
+    ((disk("vda", member(**ESP)), disk("vdb", member(**ESP))),
+     "$.partitions[0].volumes[0]"),
+    ((disk("vda", part(90, file_system="btrfs", subvolumes=[
+        {"name": "e", "mount": "/boot/efi"}])),),
+     "$.partitions[0].volumes[0].subvolumes[0]"),
+])  # fmt: skip
+def test_firmware_must_be_able_to_read_the_esp(entries, at):
+    root = disk("vdc", part(900, "/"))
+    described = document(*entries, root, images=IMAGES[:1])
+    assert problems(described) == [
+        f"{at}.mount: firmware reads an ESP from a partition"
+    ]
+    layout.parse(described | {"boot": {"firmware": "bios"}})
+    layout.parse(described | {"boot": {"loader": "none"}})
 
 
 def test_an_encrypted_root_boots_with_a_boot_volume_of_its_own():
