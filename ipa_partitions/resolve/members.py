@@ -17,13 +17,13 @@ What a size alone decides, and no document tells before its disks are known.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ipa_partitions.disk import bcache, luks, lvm, md
 from ipa_partitions.disk.size import MIB, mib_text
 from ipa_partitions.errors import MachineError, ProblemError
 from ipa_partitions.layout import model
-from ipa_partitions.resolved import Volume
+from ipa_partitions.resolved import Disk, Volume
 
 Homes = Mapping[str, Volume]
 
@@ -41,14 +41,19 @@ _MOST_BYTES_0_90 = 4 * 1024**2 * MIB
 
 
 def member_problems(
-    layout: model.Layout, found: Homes
+    layout: model.Layout, disks: Sequence[Disk]
 ) -> Iterator[ProblemError]:
-    """Yield every member that cannot be one.
-
-    ``found`` are the volumes of all disks, by their paths.
-    """
+    """Yield every member that cannot be one."""
+    found = homes(disks)
     yield from _too_small(layout, found)
     yield from _not_for_mdadm(layout, found)
+    if layout.policy == "clean":
+        yield from _not_for_lvm(layout, disks)
+
+
+def homes(disks: Sequence[Disk]) -> Homes:
+    """Return the volumes of ``disks`` by their paths in the document."""
+    return {volume.at: volume for disk in disks for volume in disk.volumes}
 
 
 def _too_small(layout: model.Layout, found: Homes) -> Iterator[ProblemError]:
@@ -87,6 +92,30 @@ def _not_for_mdadm(
                     f"0.90 takes members of {mib_text(_MOST_BYTES_0_90)},"
                     f" {device} has {mib_text(volume.size_bytes)}",
                 )
+
+
+def _not_for_lvm(
+    layout: model.Layout, disks: Sequence[Disk]
+) -> Iterator[ProblemError]:
+    """Yield every group that vgcreate(8) would not make.
+
+    That is one of several sector sizes, unless lvm.conf(5) allows it.
+    """
+    sectors = {v.at: disk.sector_bytes for disk in disks for v in disk.volumes}
+    for group in layout.groups:
+        found = {sectors[pv.at] for pv in layout.members("pv", group.id)}
+        for array in layout.arrays:
+            if array.vg == group.id:
+                members = layout.members("raid", array.id)
+                # Linux takes the largest: block/blk-settings.c.
+                found.add(max(sectors[member.at] for member in members))
+        if len(found) > 1:
+            yield MachineError(
+                group.at,
+                f"the group {group.id} would mix sectors of"
+                f" {' and '.join(map(str, sorted(found)))} bytes,"
+                " which LVM does not do",
+            )
 
 
 def too_small_to_encrypt(

@@ -23,7 +23,7 @@ from ipa_partitions.disk.space import Cost, NoSpaceError, allot
 from ipa_partitions.errors import MachineError, ProblemError, raise_all
 from ipa_partitions.layout import model
 from ipa_partitions.resolve.geometry import Maker
-from ipa_partitions.resolve.members import Homes, member_problems
+from ipa_partitions.resolve.members import Homes, homes, member_problems
 from ipa_partitions.resolved import (
     Array,
     Bcache,
@@ -46,8 +46,8 @@ def resolve_storage(
     layout: model.Layout, disks: Sequence[Disk], maker: Maker
 ) -> Storage:
     """Return all of it. Raises MachineErrors."""
-    found = {volume.at: volume for disk in disks for volume in disk.volumes}
-    raise_all(member_problems(layout, found))
+    found = homes(disks)
+    raise_all(member_problems(layout, disks))
     arrays = tuple(
         _array(array, layout, found, maker) for array in layout.arrays
     )

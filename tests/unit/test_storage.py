@@ -76,11 +76,13 @@ def problems(described):
     return [str(error) for error in raised.value.errors]
 
 
-def resolved(described, *sizes_mib):
+def resolved(described, *sizes_mib, sectors_bytes=(512,) * 8):
     names = (f"/dev/vd{letter}" for letter in "abcdefgh")
     disks = (
-        Disk(name, int(size * MIB))
-        for name, size in zip(names, sizes_mib, strict=False)
+        Disk(name, int(size * MIB), sector)
+        for name, size, sector in zip(
+            names, sizes_mib, sectors_bytes, strict=False
+        )
     )
     machine = Machine(tuple(disks), "bios", imagined=True)
     return resolve(layout.parse(described), machine, SEED)
@@ -416,6 +418,25 @@ def test_mdadm_must_be_able_to_make_the_array(array, size_mib, problem):
         resolved(described, *sizes_mib)
     assert str(raised.value.errors[0]).startswith("$.partitions[2].metadata: ")
     assert problem in str(raised.value.errors[0])
+
+
+@pytest.mark.parametrize("entries", [
+    (*TWO_PVS, vg(lv("a", 1))),
+    (disk("vda", pv(100), member("md0")), disk("vdb", member("md0")),
+     raid(vg="vg0"), vg(lv("a", 1))),
+])  # fmt: skip
+def test_a_group_has_sectors_of_one_size(entries):
+    described = document(*entries)
+    for both in (512, 512), (4096, 4096):
+        assert resolved(described, 1000, 1000, sectors_bytes=both).groups
+    with pytest.raises(MachineErrors) as raised:
+        resolved(described, 1000, 1000, sectors_bytes=(512, 4096))
+    at = f"$.partitions[{len(entries) - 1}]"
+    (problem,) = raised.value.errors
+    assert str(problem).startswith(f"{at}: the group vg0 would mix sectors")
+    # One that is there already was allowed to.
+    kept = described | {"partitions_policy": "verify"}
+    assert resolved(kept, 1000, 1000, sectors_bytes=(512, 4096)).groups
 
 
 def test_an_encrypted_volume_is_opened_by_its_own_uuid():
