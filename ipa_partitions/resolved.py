@@ -24,11 +24,11 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Literal
 
-from ipa_partitions import registry
 from ipa_partitions.disk import bcache, luks, lvm, md
 from ipa_partitions.disk.size import Size
 from ipa_partitions.disk.tree import Mount
 from ipa_partitions.layout import model
+from ipa_partitions.layout.images import is_block
 from ipa_partitions.layout.mounts import holder
 from ipa_partitions.layout.values import TYPE_GUIDS
 
@@ -209,8 +209,7 @@ class System:
     @property
     def is_block(self) -> bool:
         """Tell whether its image is written onto a volume, not into it."""
-        deployers = registry.load("deployers")
-        return bool(deployers[self.image.disk_format].kind == "block")
+        return is_block(self.image.disk_format)
 
     @property
     def root(self) -> Volume:

@@ -139,6 +139,11 @@ def _url_problems(image: model.Image) -> Iterator[LayoutError]:
             f"{image.at}.disk_format",
             f"{image.disk_format!r} is not one of {', '.join(FORMATS)}",
         )
+    elif image.type == "whole-disk" and not is_block(image.disk_format):
+        yield LayoutError(
+            f"{image.at}.disk_format",
+            f"{image.disk_format!r} does not bring a whole disk",
+        )
     try:
         scheme = url_scheme(image.url)
     except ValueError as error:
@@ -166,6 +171,11 @@ def _format_problems(
         yield LayoutError(
             f"{image.at}.compression", "a directory is not compressed"
         )
+
+
+def is_block(disk_format: str) -> bool:
+    """Tell whether such an image is written onto a volume, not into it."""
+    return bool(registry.load("deployers")[disk_format].kind == "block")
 
 
 def _is_plugin(kind: registry.Kind, name: str, ours: Iterable[str]) -> bool:

@@ -16,10 +16,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ipa_partitions import registry
 from ipa_partitions.errors import LayoutError, raise_all
 from ipa_partitions.layout import model
 from ipa_partitions.layout.build import ESP_MOUNT
+from ipa_partitions.layout.images import is_block
 from ipa_partitions.layout.mounts import contents, holder
 from ipa_partitions.resolved import Disk, System, Volume, mount_order
 
@@ -29,10 +29,9 @@ def block_targets(layout: model.Layout) -> frozenset[str]:
 
     Raises LayoutErrors where the target of one is not a volume.
     """
-    deployers = registry.load("deployers")
     targets, errors = set(), []
     for image in layout.images:
-        if deployers[image.disk_format].kind != "block":
+        if not is_block(image.disk_format):
             continue
         holding = [
             (at, content)

@@ -375,6 +375,13 @@ def test_null_in_the_classic_form_is_as_nothing(key):
     assert layout.parse(CLASSIC | {key: None}) == layout.parse(CLASSIC)
 
 
+@pytest.mark.parametrize("disk_format", ["tar", "squashfs", "dir"])
+def test_only_a_block_image_brings_a_whole_disk(disk_format):
+    whole = CLASSIC | {"image_type": "whole-disk", "disk_format": disk_format}
+    problem = f"$.disk_format: '{disk_format}' does not bring a whole disk"
+    assert problem in problems(whole)
+
+
 BASIC = {"image_server_auth_strategy": "http_basic"}
 
 
