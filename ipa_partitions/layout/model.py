@@ -95,7 +95,8 @@ class Volume:
     """A volume of a disk; ``member_of`` names a group, array or set.
 
     The content of a member of an array is what Bareon's short form says of
-    the array, and nothing otherwise. ``name_key`` is what its name is from.
+    the array, and nothing otherwise. ``name_key`` is what its name is from,
+    ``is_sized`` False where its size is of our choice.
     """
 
     at: str
@@ -106,6 +107,7 @@ class Volume:
     content: Content = Content()
     member_of: str | None = None
     name_key: str = "name"
+    is_sized: bool = True
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,6 @@ from ipa_partitions.disk.size import MIB, ceil_mib, floor_mib, mib_text
 from ipa_partitions.disk.space import NoSpaceError, allot
 from ipa_partitions.errors import LayoutError, MachineError, ProblemError
 from ipa_partitions.layout import model
-from ipa_partitions.layout.build import SERVICE_SIZES
 from ipa_partitions.resolved import Disk, Partition, Volume
 
 # The first MiB holds the table; on gpt the last one holds its copy.
@@ -164,7 +163,7 @@ def _sizes(
             [volume.size for volume in volumes],
             base_bytes,
             max(0, usable),
-            [volume.role not in SERVICE_SIZES for volume in volumes],
+            [volume.is_sized for volume in volumes],
         )
     except NoSpaceError as error:
         at = disk.at

@@ -332,6 +332,32 @@ def test_what_is_asked_for_comes_also_with_nothing_to_boot(keys):
     assert mib(found) == [("extra", 1, 64), ("root", 65, 934)]
 
 
+@pytest.mark.parametrize(("volumes", "expected"), [
+    # What nobody gave a size is no part of what was asked for.
+    ([volume("50%", "/"), volume("50%")],
+     [("bios_boot", 1, 1), ("extra", 2, 64), ("root", 66, 500),
+      ("partition", 566, 433)]),
+    ([{"type": "esp"}, volume("50%", "/"), volume("50%")],
+     [("bios_boot", 1, 1), ("extra", 2, 64), ("esp", 66, 512),
+      ("root", 578, 420), ("partition", 998, 1)]),
+    ([{"type": "esp", "size": "1%"}, volume("99%", "/")],
+     [("bios_boot", 1, 1), ("extra", 2, 64), ("esp", 66, 10),
+      ("root", 76, 923)]),
+    ([{"type": "esp", "size": "2%"}, volume("99%", "/")], None),
+    ([{"type": "esp", "size": 20}, volume("99%", "/")], None),
+])  # fmt: skip
+def test_relative_volumes_give_way_to_what_was_not_asked_for(
+    volumes, expected
+):
+    described = document(disk(*volumes), images=ONE)
+    request = SpaceRequest("extra", layout.model.CONFIG_DRIVE_SIZE)
+    if expected is None:
+        with pytest.raises(MachineErrors, match="the sizes exceed the space"):
+            resolved(described, machine(1000), [request])
+        return
+    assert mib(resolved(described, machine(1000), [request])) == expected
+
+
 def test_what_is_asked_for_is_never_left_out():
     described = document(disk(volume("remaining"), boot=False))
     request = SpaceRequest("extra", layout.model.CONFIG_DRIVE_SIZE)
