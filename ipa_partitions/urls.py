@@ -85,6 +85,8 @@ def _checked_scheme(url: str) -> str:
         # What it says may hold the user and the password.
         raise ValueError("its host or port cannot be read") from None
     scheme = parts.scheme.lower()
+    if scheme in ("catalog", "ssh"):  # they have no slashes
+        raise ValueError(f"{public_url(url)!r} is not one of {HINT}")
     if scheme == "file":
         if parts.netloc not in ("", "localhost"):
             raise ValueError(f"{public_url(url)!r} names a host")
@@ -92,6 +94,8 @@ def _checked_scheme(url: str) -> str:
             raise ValueError(f"{public_url(url)!r} is not file:///path")
     elif not parts.hostname or parts.hostname.startswith("-"):
         raise ValueError(f"{public_url(url)!r} names no host")
+    elif scheme == "rsync" and not parts.path.strip("/"):
+        raise ValueError(f"{public_url(url)!r} names no module")
     elif scheme == "oci" and (
         not OCI_PATH.fullmatch(parts.path) or parts.query or parts.fragment
     ):

@@ -25,6 +25,7 @@ from ipa_partitions.urls import public_url, url_scheme
     ("file:///x/y.raw",         "file"),
     ("file://localhost/x",      "file"),
     ("rsync://h/m/p",           "rsync"),
+    ("rsync://u@h/m",           "rsync"),
     ("h::m/p",                  "rsync"),
     ("u@h::m/p",                "rsync"),
     ("u@h:/srv/x",              "ssh"),
@@ -42,6 +43,7 @@ def test_the_source_of_a_url(url, scheme):
     "", "x", "/x", "http:/x", "http://", "http://h:port/x", "file://h/x",
     "file:x", "-oProxyCommand=x@h:y", "http://-h/x", "h::-x", "h:: x",
     "http://h/a b", "http://h/a\nb", "u@-h:x", "catalog:debian", "http://[::1",
+    "catalog://a/b", "catalog://a", "ssh://h/p", "rsync://h", "rsync://h/",
 ])  # fmt: skip
 def test_what_is_no_url_of_an_image(url):
     with pytest.raises(ValueError):
