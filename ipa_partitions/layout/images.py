@@ -103,9 +103,13 @@ def build_checksum(
     value = digest or checksum
     if not value:
         return None
-    if "/" in value:
+    if "/" in value and not digest:
         return model.Checksum(algorithm, None, value)
-    return model.Checksum(algorithm or _DIGESTS.get(len(value)), value.lower())
+    return model.Checksum(
+        algorithm or _DIGESTS.get(len(value)),
+        value.lower(),
+        key="os_hash_value" if digest else "checksum",
+    )
 
 
 def image_problems(images: Iterable[model.Image]) -> Iterator[LayoutError]:
@@ -191,23 +195,28 @@ def _checksum_problems(image: model.Image) -> Iterator[LayoutError]:
                 "is required for what comes over plain http",
             )
         return
+    at = f"{image.at}.{checksum.key}"
     if image.disk_format == "dir":
-        yield LayoutError(
-            f"{image.at}.checksum", "a directory has no checksum"
-        )
+        yield LayoutError(at, "a directory has no checksum")
     elif checksum.sums_url is not None:
         if _scheme(checksum.sums_url) not in ("http", "https", "file"):
             yield LayoutError(
-                f"{image.at}.checksum",
-                "is neither a digest nor an http(s) or file URL",
+                at, "is neither a digest nor an http(s) or file URL"
             )
-    elif checksum.algorithm is None or checksum.digest is None:
+    elif (
+        checksum.algorithm is None
+        or checksum.digest is None
+        or "/" in checksum.digest
+    ):
+        # It is not shown: a URL may have a secret.
+        nor = ", nor the URL of a sums file"
         yield LayoutError(
-            f"{image.at}.checksum",
-            "is no sha256 or sha512 digest, nor the URL of a sums file",
+            at,
+            "is no sha256 or sha512 digest"
+            + (nor if checksum.key == "checksum" else ""),
         )
     else:
         try:
             parse_hash(checksum.algorithm, checksum.digest)
         except ValueError as error:
-            yield LayoutError(f"{image.at}.os_hash_value", str(error))
+            yield LayoutError(at, str(error))

@@ -208,11 +208,13 @@ class Checksum:
     """What the bytes downloaded must hash to.
 
     ``sums_url`` is set instead of ``digest`` where a file of sums holds it.
+    ``key`` is what the document calls it.
     """
 
     algorithm: str | None
     digest: str | None
     sums_url: str | None = None
+    key: str = "checksum"
 
 
 @dataclass(frozen=True)

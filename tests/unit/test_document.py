@@ -232,6 +232,27 @@ def test_hints_that_mean_no_disk_of_any_machine_are_refused(hints, problem):
     assert found.startswith(f"$.partitions[0].id.value: {problem}")
 
 
+SHA512 = {"os_hash_algo": "sha512", "os_hash_value": "a" * 128}
+
+
+@pytest.mark.parametrize(("keys", "problem"), [
+    ({"checksum": "x" * 64}, "checksum: 'xxx"),
+    ({"checksum": "ftp://h/s"}, "checksum: is neither a digest nor an"),
+    ({**SHA512, "os_hash_value": "a" * 64}, "os_hash_value: 'aaa"),
+    ({**SHA512, "os_hash_value": "https://u:secret@h/s"},
+     "os_hash_value: is no sha256 or sha512 digest"),
+    ({**SHA512, "image_pull_url": "rsync://h/m"},
+     "os_hash_value: a directory has no checksum"),
+    ({"checksum": DIGEST, "image_pull_url": "rsync://h/m"},
+     "checksum: a directory has no checksum"),
+])  # fmt: skip
+def test_a_checksum_is_told_by_the_key_that_has_it(keys, problem):
+    image = {"name": "a", "image_pull_url": "file:///a.raw"} | keys
+    (found,) = problems(changed(*IMAGE, image))
+    assert found.startswith(f"$.images[0].{problem}")
+    assert "secret" not in found
+
+
 def test_every_problem_is_told_at_once():
     document = changed(*FIRST, "size", "1G")
     document["partitions"][0]["volumes"][1]["images"] = ["c"]
@@ -380,6 +401,19 @@ def test_only_a_block_image_brings_a_whole_disk(disk_format):
     whole = CLASSIC | {"image_type": "whole-disk", "disk_format": disk_format}
     problem = f"$.disk_format: '{disk_format}' does not bring a whole disk"
     assert problem in problems(whole)
+
+
+@pytest.mark.parametrize(("keys", "problem"), [
+    ({"os_hash_algo": "sha512", "checksum": DIGEST}, "$.checksum: '0123"),
+    ({"os_hash_value": "http://h/s"}, "$.os_hash_value: is no sha256 or sha5"),
+    ({"checksum": "http://h/s"}, None),
+    ({"os_hash_value": DIGEST}, None),
+])  # fmt: skip
+def test_only_a_classic_checksum_can_be_a_url(keys, problem):
+    found = problems(CLASSIC | keys)
+    assert [each[: len(problem or "")] for each in found] == (
+        [problem] if problem else []
+    )
 
 
 BASIC = {"image_server_auth_strategy": "http_basic"}
