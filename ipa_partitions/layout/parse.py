@@ -110,15 +110,29 @@ def _checked(layout: model.Layout) -> model.Layout:
     errors = _sorted(found)
     if errors:
         raise LayoutErrors(errors)
-    unchecked = tuple(
-        f"{image.at}: without os_hash_value the download is not checked"
-        for image in layout.images
-        if image.checksum is None
-        and image.disk_format != "dir"
-        # These come with checksums of their own.
-        and not image.url.startswith(("catalog:", "oci:"))
-    )
-    return replace(layout, warnings=layout.warnings + unchecked)
+    warnings = (*layout.warnings, *_warnings(layout))
+    return replace(layout, warnings=warnings)
+
+
+def _warnings(layout: model.Layout) -> Iterator[str]:
+    """Yield every image of which nobody knows whether it arrives as it is."""
+    for image in layout.images:
+        if image.checksum is not None:
+            urls = image.url.lower(), (image.checksum.sums_url or "").lower()
+            if all(url.startswith("http://") for url in urls):
+                yield (
+                    f"{image.at}.checksum: who can change the image under way"
+                    " can change its sums, which come over plain http, too"
+                )
+        elif (
+            image.disk_format != "dir"
+            # These come with checksums of their own.
+            and not image.url.startswith(("catalog:", "oci:"))
+        ):
+            yield (
+                f"{image.at}: without os_hash_value the download is not"
+                " checked"
+            )
 
 
 def _sorted(errors: Iterable[LayoutError]) -> list[LayoutError]:

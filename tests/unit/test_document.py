@@ -253,6 +253,23 @@ def test_a_checksum_is_told_by_the_key_that_has_it(keys, problem):
     assert "secret" not in found
 
 
+@pytest.mark.parametrize(("url", "checksum", "warning"), [
+    ("http://h/a.raw",   "http://h/sums",   "$.images[0].checksum: who can"),
+    ("http://h/a.raw",   "https://h/sums",  None),
+    ("http://h/a.raw",   DIGEST,            None),
+    ("https://h/a.raw",  "http://h/sums",   None),
+    ("https://h/a.raw",  None,              "$.images[0]: without os_hash_va"),
+    ("catalog:a/b",      None,              None),
+    ("rsync://h/m",      None,              None),
+])  # fmt: skip
+def test_what_may_arrive_changed_is_a_warning(url, checksum, warning):
+    image = {"name": "a", "image_pull_url": url, "checksum": checksum}
+    found = layout.parse(changed(*IMAGE, image)).warnings
+    assert [each[: len(warning or "")] for each in found] == (
+        [warning] if warning else []
+    )
+
+
 def test_every_problem_is_told_at_once():
     document = changed(*FIRST, "size", "1G")
     document["partitions"][0]["volumes"][1]["images"] = ["c"]
