@@ -151,6 +151,9 @@ ConfigDrive = Annotated[
 ]
 
 
+WebUrl = Annotated[str, AfterValidator(values.parse_web_url)]
+
+
 class Document(Object):
     """The layout form of ``image_info``."""
 
@@ -176,7 +179,7 @@ class Document(Object):
     ``vendor_data``. An object may say ``"into": "image"``, and have one of
     the strings as ``content``.
     """
-    catalog_url: str | None = None
+    catalog_url: WebUrl | None = None
     """The image catalog that ``catalog:`` URLs are looked up in."""
     version: Annotated[Literal[1], Whole] = 1
     """The version of this format."""

@@ -24,6 +24,8 @@ import shlex
 import unicodedata
 from typing import Any
 
+from ipa_partitions.urls import is_web_url
+
 # type GUID aliases of SPEC 2.3: UAPI Discoverable Partitions Specification,
 # and Ceph's documentation of its partition types.
 TYPE_GUIDS = {
@@ -263,6 +265,13 @@ def parse_mkfs_options(value: tuple[str, ...]) -> tuple[str, ...]:
     for word in value:
         if "dev/" in parse_text(word):
             raise ValueError(f"{word!r} names a device")
+    return value
+
+
+def parse_web_url(value: str) -> str:
+    """Return an http or https URL; it is never part of a message."""
+    if not is_web_url(value):
+        raise ValueError("is not an http(s) URL")
     return value
 
 

@@ -116,6 +116,8 @@ def test_a_good_document_has_no_problem():
     (("boot", {"serial": "tty0"}), "$.boot.serial: 'tty0' is not"),
     (("boot", {"loader": "lilo"}), "$.boot.loader: 'lilo' is not one of"),
     (("configdrive", 7), "$.configdrive: is neither a string nor an object"),
+    *((("catalog_url", url), "$.catalog_url: is not an http(s) URL")
+      for url in ("", "x", "ftp://x", "http://")),
     # disks
     (("partitions", 0, "type", "dsk"),
      "$.partitions[0].type: 'dsk' is not one of disk, vg, raid, bcache"),
