@@ -53,6 +53,7 @@ def read_document(name: str) -> object:
         document = json.loads(
             data.decode("utf-8"),
             object_pairs_hook=_Object,
+            parse_int=_parse_int,
             parse_constant=_refuse_constant,
         )
     except UnicodeDecodeError as error:
@@ -77,6 +78,16 @@ def _read(name: str) -> bytes:
 
 def _refuse(problem: str, cause: Exception | None = None) -> NoReturn:
     raise LayoutErrors([LayoutError("$", problem)]) from cause
+
+
+def _parse_int(digits: str) -> int:
+    try:
+        return int(digits)
+    except ValueError:
+        # Python would tell how to lift its limit.
+        raise ValueError(
+            f"a number of {len(digits)} digits is too long"
+        ) from None
 
 
 def _refuse_constant(word: str) -> NoReturn:
