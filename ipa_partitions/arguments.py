@@ -26,6 +26,8 @@ from ipa_partitions.disk.size import MIB, parse_size
 WRONG = 2
 
 _SECTORS_BYTES = (512, 4096)
+# Linux counts the bytes of a file in 63 bits.
+_MOST_BYTES = 2**63 - 1
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -167,6 +169,10 @@ def imagined_disk(text: str) -> Disk:
     if size.kind != "exact" or size.amount < MIB:
         raise argparse.ArgumentTypeError(
             f"{text!r}: {size_text!r} is not an exact size such as '10 GiB'"
+        )
+    if size.amount > _MOST_BYTES:
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: {size_text!r} is 8 EiB or more, which no disk has"
         )
     sector_bytes = int(sector or _SECTORS_BYTES[0])
     size_bytes = size.amount // sector_bytes * sector_bytes

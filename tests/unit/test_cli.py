@@ -59,6 +59,8 @@ def call(*argv: str) -> int:
     (["plan", "F", "--disk", "vda=40%"], "'40%' is not an exact size"),
     (["plan", "F", "--disk", "vda=remaining"], "is not an exact size"),
     (["plan", "F", "--disk", "vda=1 B"], "is not an exact size"),
+    (["plan", "F", "--disk", "vda=8EiB"], "'8EiB' is 8 EiB or more"),
+    (["plan", "F", "--disk", "vda=9YiB"], "'9YiB' is 8 EiB or more"),
     (["plan", "F", "--disk", "=1 GiB"],  "'' is not a device name"),
     (["plan", "F", "--disk", "a/../b=1GiB"], "is not a device name"),
     (["plan", "F", "--disk", "vda=1GiB,520"], "'520' is not 512 or 4096"),
@@ -85,6 +87,7 @@ def test_a_wrong_command_line_is_one_line_and_code_2(capsys, argv, problem):
     ("/dev/sdb=1 TB,4096",   "/dev/sdb",     10**12 // 4096 * 4096, 4096),
     ("nvme0n1=500107862016B", "/dev/nvme0n1", 500107862016, 512),
     ("vda=100",              "/dev/vda",     100 * 1024**2, 512),
+    ("vda=9EB",              "/dev/vda",     9 * 10**18, 512),
 ])  # fmt: skip
 def test_a_disk_is_imagined_as_it_is_given(
     disk, device, size_bytes, sector_bytes
