@@ -52,6 +52,9 @@ DONE, FAILED, DIFFERENT = 0, 1, 3
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit code."""
+    if sys.stdout is None:  # and the next file opened would be in its place
+        print("standard output is closed", file=sys.stderr)
+        return FAILED
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A name that the terminal cannot show must not stop us.
@@ -59,12 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments = parse_arguments(argv)
         _VERBS[arguments.verb](arguments)
-        sys.stdout.flush()
     except PartitionsError as error:
         return _tell(error)
     except BrokenPipeError:
-        # Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr, flush=True)
@@ -89,8 +89,23 @@ def _tell(error: PartitionsError) -> int:
     return WRONG if is_wrong else FAILED
 
 
+def _print(text: str, end: str = "\n") -> None:
+    """Print at once, so that what does not arrive is known.
+
+    Raises PartitionsError, or BrokenPipeError if nobody listens any more.
+    """
+    try:
+        print(text, end=end, flush=True)
+    except OSError as error:
+        # Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise PartitionsError(f"cannot print: {error.strerror}") from error
+
+
 def _print_json(value: object) -> None:
-    print(json.dumps(value, indent=2))
+    _print(json.dumps(value, indent=2))
 
 
 def _read(arguments: Namespace) -> object:
@@ -118,7 +133,7 @@ def _validate(arguments: Namespace) -> None:
     if arguments.json:
         _print_json({"valid": True})
     else:
-        print("valid")
+        _print("valid")
 
 
 def _plan(arguments: Namespace) -> None:
@@ -147,12 +162,12 @@ def _plan(arguments: Namespace) -> None:
     else:
         from ipa_partitions.show.as_text import plan_text
 
-        print(plan_text(plan), end="")
+        _print(plan_text(plan), end="")
 
 
 def _write(name: str, text: str) -> None:
     if name == "-":
-        print(text, end="")
+        _print(text, end="")
         return
     try:
         Path(name).write_text(text, encoding="utf-8")
@@ -179,7 +194,7 @@ def _deploy(arguments: Namespace) -> None:
     if arguments.json:
         _print_json(result.to_json())
         return
-    print(f"root_uuid: {result.root_uuid or '-'}")
+    _print(f"root_uuid: {result.root_uuid or '-'}")
     if result.boot_info:
         _print_boot_info(result.boot_info, as_json=False)
 
@@ -191,7 +206,7 @@ def _verify(arguments: Namespace) -> None:
     if arguments.json:
         _print_json({"matches": not found, "differences": list(found)})
     elif not found:
-        print("the disks are what the document says")
+        _print("the disks are what the document says")
     if found:
         raise DifferencesError(found)
 
@@ -250,7 +265,7 @@ def _print_boot_info(info: BootInfo, as_json: bool) -> None:
     if as_json:
         _print_json(info.to_json())
     else:
-        print(boot_info_text(info), end="")
+        _print(boot_info_text(info), end="")
 
 
 _VERBS: Mapping[str, Callable[[Namespace], None]] = {

@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -140,6 +141,19 @@ def test_an_error_is_its_lines_and_whose_fault_it_is(
     monkeypatch.setattr(deploy, "deploy", fail)
     assert call("deploy", path, "--yes") == code
     assert capsys.readouterr().err.splitlines() == lines
+
+
+def test_what_cannot_be_printed_is_one_line_and_code_1(
+    capsys, monkeypatch, path
+):
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        for stdout, problem in (
+            (full, "cannot print: No space left on device\n"),
+            (None, "standard output is closed\n"),
+        ):
+            monkeypatch.setattr("sys.stdout", stdout)
+            assert call("validate", path) == 1
+            assert capsys.readouterr().err == problem
 
 
 def test_an_interrupt_ends_all_at_once(capsys, monkeypatch, path):
