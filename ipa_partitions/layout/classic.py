@@ -15,9 +15,9 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -28,12 +28,15 @@ from pydantic import (
 )
 
 from ipa_partitions.disk.size import REMAINING, Size
+from ipa_partitions.errors import ProblemError
 from ipa_partitions.images.access import Access, basic
 from ipa_partitions.layout import document as doc
 from ipa_partitions.layout import model, objects
 from ipa_partitions.layout.build import build_configdrive
 from ipa_partitions.layout.images import build_checksum, build_image
 from ipa_partitions.layout.values import TYPE_GUIDS, parse_words
+
+_Problem = TypeVar("_Problem", bound=ProblemError)
 
 
 def _count(value: object) -> int:
@@ -180,15 +183,21 @@ def build_classic(classic: Classic) -> model.Layout:
     )
 
 
-def classic_path(at: str) -> str:
-    """Return the key of the classic form that a path of ours stands for."""
-    for ours, theirs in _PATHS.items():
-        at = at.replace(ours, theirs)
-    return at
+def as_written(
+    form: Literal["layout", "classic"], errors: Iterable[_Problem]
+) -> Iterator[_Problem]:
+    """Yield ``errors`` with the keys that a document of ``form`` has."""
+    for error in errors:
+        at = error.at
+        for ours, theirs in _PATHS.items() if form == "classic" else ():
+            at = at.replace(ours, theirs)
+        yield type(error)(at, error.problem)
 
 
 _PATHS = {
     "$.image_pull_url": "$.urls[0]",
+    "$.table": "$.disk_label",
+    "$.volumes": "$.disk_label",
     "$.ephemeral_mb.file_system": "$.ephemeral_format",
 }
 

@@ -28,11 +28,7 @@ from ipa_partitions.layout import document as doc
 from ipa_partitions.layout import model
 from ipa_partitions.layout.build import build
 from ipa_partitions.layout.check import local_problems, problems
-from ipa_partitions.layout.classic import (
-    Classic,
-    build_classic,
-    classic_path,
-)
+from ipa_partitions.layout.classic import Classic, as_written, build_classic
 from ipa_partitions.layout.mend import Flaw, mended
 from ipa_partitions.layout.objects import Object
 
@@ -104,10 +100,7 @@ def _parse_classic(data: dict[str, Any]) -> model.Layout:
 
 
 def _checked(layout: model.Layout) -> model.Layout:
-    found: Iterable[LayoutError] = problems(layout)
-    if layout.form == "classic":
-        found = (LayoutError(classic_path(e.at), e.problem) for e in found)
-    errors = _sorted(found)
+    errors = _sorted(as_written(layout.form, problems(layout)))
     if errors:
         raise LayoutErrors(errors)
     warnings = (*layout.warnings, *_warnings(layout))

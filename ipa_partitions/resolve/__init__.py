@@ -23,6 +23,7 @@ from dataclasses import replace
 from ipa_partitions.disk import machine as there
 from ipa_partitions.errors import ProblemError, raise_all
 from ipa_partitions.layout import model
+from ipa_partitions.layout.classic import as_written
 from ipa_partitions.resolve.disks import find_disks
 from ipa_partitions.resolve.geometry import Maker, lay_out
 from ipa_partitions.resolve.members import too_small_to_encrypt
@@ -72,7 +73,7 @@ def resolve(
         )
         for disk in layout.disks
     )
-    raise_all(errors)
+    raise_all(as_written(layout.form, errors))
     storage = resolve_storage(layout, disks, maker)
     resolved = ResolvedLayout(
         layout=layout,

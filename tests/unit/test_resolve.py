@@ -205,6 +205,16 @@ def test_what_service_partitions_leave_too_little_of_an_msdos_table():
         resolved(described, machine(5000))
 
 
+def test_what_does_not_fit_is_told_in_the_words_of_the_classic_form():
+    described = {
+        "urls": ["file:///x.raw"], "root_mb": 9, "swap_mb": 9,
+        "ephemeral_mb": 9, "configdrive": "H4sI", "disk_label": "msdos",
+        "deploy_boot_mode": "uefi",
+    }  # fmt: skip
+    with pytest.raises(LayoutErrors, match=r"^\$\.disk_label: with esp 5"):
+        resolved(described, machine(5000))
+
+
 @pytest.mark.parametrize(("wanted", "device"), [
     ({"type": "name", "value": "vdb"},                        "/dev/vdb"),
     ({"type": "name", "value": "/dev/vdb"},                   "/dev/vdb"),
