@@ -65,7 +65,7 @@ def parse(image_info: object, configdrive: object = None) -> model.Layout:
             [LayoutError("$", f"is not plain JSON: {error}")]
         ) from error
     if _LAYOUT_KEYS & data.keys():
-        return _parse_layout(json.loads(text))
+        return _parse_layout(json.loads(text), configdrive is None)
     return _parse_classic(json.loads(text))
 
 
@@ -78,7 +78,7 @@ def _placed(configdrive: object, own: object) -> object:
     return {"into": own["into"], "content": configdrive}
 
 
-def _parse_layout(data: dict[str, Any]) -> model.Layout:
+def _parse_layout(data: dict[str, Any], has_own_drive: bool) -> model.Layout:
     try:
         layout = build(doc.Document.model_validate_json(json.dumps(data)))
     except ValidationError as error:
@@ -86,7 +86,7 @@ def _parse_layout(data: dict[str, Any]) -> model.Layout:
         raise LayoutErrors(
             _sorted([*map(_told, flaws), *_further_problems(flaws, data)])
         ) from error
-    return _checked(layout)
+    return _checked(layout, _homeless(layout) if has_own_drive else ())
 
 
 def _parse_classic(data: dict[str, Any]) -> model.Layout:
@@ -99,8 +99,21 @@ def _parse_classic(data: dict[str, Any]) -> model.Layout:
     return _checked(build_classic(classic))
 
 
-def _checked(layout: model.Layout) -> model.Layout:
-    errors = _sorted(as_written(layout.form, problems(layout)))
+def _homeless(layout: model.Layout) -> Iterator[LayoutError]:
+    """Yield a config drive of the document's own that would be left out.
+
+    One of the node may be: not every deployment of it has a system.
+    """
+    drive = layout.configdrive
+    if drive and drive.into == "image" and not layout.systems:
+        yield LayoutError("$.configdrive", "there is no system for it")
+
+
+def _checked(
+    layout: model.Layout, further: Iterable[LayoutError] = ()
+) -> model.Layout:
+    found = (*problems(layout), *further)
+    errors = _sorted(as_written(layout.form, found))
     if errors:
         raise LayoutErrors(errors)
     warnings = (*layout.warnings, *_warnings(layout))

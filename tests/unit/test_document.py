@@ -57,9 +57,9 @@ GOOD = {
 }
 
 
-def problems(document):
+def problems(document, configdrive=None):
     try:
-        layout.parse(document)
+        layout.parse(document, configdrive)
     except LayoutErrors as error:
         return [str(each) for each in error.errors]
     return []
@@ -270,6 +270,27 @@ def test_what_may_arrive_changed_is_a_warning(url, checksum, warning):
     assert [each[: len(warning or "")] for each in found] == (
         [warning] if warning else []
     )
+
+
+INTO = {"into": "image"}
+
+
+@pytest.mark.parametrize(("own", "of_the_node", "found"), [
+    (INTO | {"meta_data": {}}, None,   ["there is no system for it"]),
+    (INTO | {"content": "H4"}, None,   ["there is no system for it"]),
+    # That of the node may have been meant for another deployment.
+    (INTO,                     None,   []),
+    (INTO,                     "H4sI", []),
+    (INTO | {"content": "H4"}, "H4sI", []),
+    ("H4sI",                   None,   []),
+])  # fmt: skip
+def test_a_config_drive_needs_a_system_to_go_into(own, of_the_node, found):
+    volume = {"type": "partition", "size": 1}
+    lone = {**GOOD["partitions"][0], "volumes": [volume]}
+    document = {"partitions": [lone], "configdrive": own}
+    assert problems(document, of_the_node) == [
+        f"$.configdrive: {each}" for each in found
+    ]
 
 
 def test_every_problem_is_told_at_once():
