@@ -25,13 +25,10 @@ from ipa_partitions.disk.filesystem import MSDOS_TYPES, known
 from ipa_partitions.disk.size import Size
 from ipa_partitions.errors import LayoutError
 from ipa_partitions.layout import model
-from ipa_partitions.layout.build import ESP_MOUNT, SERVICE_SIZES
+from ipa_partitions.layout.booting import booting_problems
+from ipa_partitions.layout.build import SERVICE_SIZES
 from ipa_partitions.layout.images import image_problems
-from ipa_partitions.layout.mounts import (
-    contents,
-    holder,
-    mount_problems,
-)
+from ipa_partitions.layout.mounts import contents, mount_problems
 from ipa_partitions.layout.storage import (
     local_storage_problems,
     storage_problems,
@@ -53,9 +50,7 @@ def problems(layout: model.Layout) -> Iterator[LayoutError]:
     yield from _doubled_ids(layout)
     yield from storage_problems(layout)
     yield from mount_problems(layout)
-    yield from _unbootable(layout)
-    yield from _unreadable_by_firmware(layout)
-    yield from _unreadable_by_grub(layout)
+    yield from booting_problems(layout)
 
 
 def local_problems(layout: model.Layout) -> Iterator[LayoutError]:
@@ -212,70 +207,6 @@ def _content_problems(
         )
     for key, problem in known()[name].problems(content.label, content.uuid):
         yield LayoutError(f"{at}.{key}", problem)
-
-
-def _unbootable(layout: model.Layout) -> Iterator[LayoutError]:
-    """Yield the systems that cannot boot, as their root stays empty."""
-    if layout.boot.loader == model.NONE:
-        return
-    emptied = {
-        name
-        for _, content in contents(layout)
-        if not content.keep_data and "/" in dict(content.mounts)
-        for name in content.images
-    }
-    for image in layout.systems:
-        is_emptied = layout.policy == "clean" or image.name in emptied
-        if image.deploy == "never" and is_emptied:
-            yield LayoutError(
-                f"{image.at}.deploy",
-                "'never' leaves nothing to boot where the root is made anew",
-            )
-
-
-def _unreadable_by_firmware(layout: model.Layout) -> Iterator[LayoutError]:
-    """Yield every ESP of a system that is no partition of its own."""
-    if layout.boot.loader == model.NONE or layout.boot.firmware == "bios":
-        return  # nothing of ours is started from there
-    esps = {v.at for d in layout.disks for v in d.volumes if v.role == "esp"}
-    systems = {image.name for image in layout.systems}
-    for at, content in contents(layout):
-        for mount, key in content.mounts:
-            is_esp = mount == ESP_MOUNT and systems & {*content.images}
-            if is_esp and at not in esps:
-                yield LayoutError(
-                    f"{at}.{key}", "firmware reads an ESP from a partition"
-                )
-
-
-def _unreadable_by_grub(layout: model.Layout) -> Iterator[LayoutError]:
-    """Yield every volume with a kernel in it that GRUB cannot open."""
-    if layout.boot.loader != "grub":
-        return
-    reasons = {
-        **{lv.at: "is thin" for lv in _thin(layout)},
-        **{bcache.at: "is cached" for bcache in layout.bcaches},
-        **{at: "is encrypted" for at, c in contents(layout) if c.encryption},
-    }
-    for image in layout.systems:
-        mounts = {
-            mount: at
-            for at, content in contents(layout)
-            if image.name in content.images
-            for mount, _ in content.mounts
-        }
-        at = mounts.get(holder("/boot", mounts) or "")
-        if at in reasons:
-            yield LayoutError(
-                at,
-                f"{reasons[at]}, so GRUB cannot read the kernel of"
-                f" {image.name!r}: give it a volume with the mount /boot",
-            )
-
-
-def _thin(layout: model.Layout) -> Iterator[model.LogicalVolume]:
-    for group in layout.groups:
-        yield from (lv for lv in group.volumes if lv.layout == "thin")
 
 
 def _doubled_ids(layout: model.Layout) -> Iterator[LayoutError]:
