@@ -25,9 +25,16 @@ from ipa_partitions.layout.mounts import contents, holder
 def booting_problems(layout: model.Layout) -> Iterator[LayoutError]:
     """Yield all of it; nothing, if no loader of ours is to boot them."""
     if layout.boot.loader != model.NONE:
+        yield from _diskless(layout)
         yield from _unbootable(layout)
         yield from _unreadable_by_firmware(layout)
         yield from _unreadable_by_grub(layout)
+
+
+def _diskless(layout: model.Layout) -> Iterator[LayoutError]:
+    """Yield that no disk can have the loader, if one is needed."""
+    if layout.systems and not any(disk.may_boot for disk in layout.disks):
+        yield LayoutError("$.partitions", "there is no disk to boot from")
 
 
 def _unbootable(layout: model.Layout) -> Iterator[LayoutError]:

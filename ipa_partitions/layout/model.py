@@ -141,6 +141,11 @@ class Disk:
     boot: bool | None
     volumes: tuple[Volume, ...]
 
+    @property
+    def may_boot(self) -> bool:
+        """Tell whether the boot loader may go there."""
+        return self.boot is not False and self.table != NONE
+
 
 @dataclass(frozen=True)
 class LogicalVolume:

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from ipa_partitions.errors import LayoutError, LayoutErrors, raise_all
+from ipa_partitions.errors import LayoutError, raise_all
 from ipa_partitions.layout import model
 from ipa_partitions.layout.build import service_volume
 from ipa_partitions.resolved import SpaceRequest
@@ -34,17 +34,8 @@ def find_boot_disks(layout: model.Layout) -> tuple[model.Disk, ...]:
     ``disk_volumes``.
     """
     named = tuple(disk for disk in layout.disks if disk.boot)
-    possible = (
-        disk
-        for disk in layout.disks
-        if disk.boot is None and disk.table != model.NONE
-    )
-    chosen = named or _with_mirrors(tuple(possible), layout)
-    if not chosen and _needs_loader(layout):
-        raise LayoutErrors(
-            [LayoutError("$.partitions", "there is no disk to boot from")]
-        )
-    return chosen
+    possible = tuple(disk for disk in layout.disks if disk.may_boot)
+    return named or _with_mirrors(possible, layout)
 
 
 def _with_mirrors(

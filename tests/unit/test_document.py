@@ -134,6 +134,8 @@ def test_a_good_document_has_no_problem():
     (("partitions", 0, "table", "bsd"), "$.partitions[0].table: 'bsd'"),
     (("partitions", 0, "table", "none"),
      "$.partitions[0].volumes: 3 volumes where table none has exactly one"),
+    (("partitions", 0, "boot", False),
+     "$.partitions: there is no disk to boot from"),
     (("partitions", 1, GOOD["partitions"][0]),
      "$.partitions[1].id: '/dev/vda' is at $.partitions[0].id already"),
     # volumes
