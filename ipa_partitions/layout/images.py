@@ -26,6 +26,7 @@ from ipa_partitions.urls import public_url, url_path, url_scheme
 
 # The words of SPEC 2.6 and 2.2; plug-ins may bring more of either.
 FORMATS = ("raw", "qcow2", "tar", "squashfs", "dir")
+_BLOCK_FORMATS = ("raw", "qcow2")
 SCHEMES = (
     "http", "https", "file", "rsync", "ssh", "oci", "catalog",
 )  # fmt: skip
@@ -179,7 +180,10 @@ def _format_problems(
 
 def is_block(disk_format: str) -> bool:
     """Tell whether such an image is written onto a volume, not into it."""
-    return bool(registry.load("deployers")[disk_format].kind == "block")
+    if disk_format in FORMATS:  # loading all of them would take a while
+        return disk_format in _BLOCK_FORMATS
+    deployer = registry.load("deployers").get(disk_format)
+    return deployer is not None and bool(deployer.kind == "block")
 
 
 def _is_plugin(kind: registry.Kind, name: str, ours: Iterable[str]) -> bool:

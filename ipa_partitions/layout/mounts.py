@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator
 
 from ipa_partitions.errors import LayoutError
 from ipa_partitions.layout import model
+from ipa_partitions.layout.images import is_block
 
 
 def contents(layout: model.Layout) -> Iterator[tuple[str, model.Content]]:
@@ -60,7 +61,8 @@ def mount_problems(layout: model.Layout) -> Iterator[LayoutError]:
                         f" {name!r} already",
                     )
     for image in layout.images:
-        yield from _image_volumes(image, mounts[image.name])
+        found = [*_image_volumes(image, mounts[image.name])]
+        yield from found or block_problems(layout, image)
     yield from _shared_roots(layout)
 
 
@@ -81,6 +83,49 @@ def _image_volumes(
             f"{image.at}.target",
             f"no volume of the image {image.name!r} holds {image.target}",
         )
+
+
+def block_volumes(
+    layout: model.Layout, image: model.Image
+) -> list[tuple[str, model.Content]]:
+    """Return what ``image`` is written onto if it is a block image."""
+    if not is_block(image.disk_format):
+        return []
+    return [
+        (at, content)
+        for at, content in contents(layout)
+        if image.name in content.images
+        and content.mount == image.target
+        and not content.subvolumes
+    ]
+
+
+def block_problems(
+    layout: model.Layout, image: model.Image
+) -> Iterator[LayoutError]:
+    """Yield why ``image``, if it is a block image, cannot be written."""
+    onto = block_volumes(layout, image)
+    if not onto and is_block(image.disk_format):
+        yield LayoutError(
+            f"{image.at}.target",
+            f"a {image.disk_format} image needs a volume with the"
+            f" mount {image.target} and no subvolumes",
+        )
+    for at, content in onto:
+        is_kept = layout.policy == "verify" and content.keep_data
+        if is_kept and deploys(layout.policy, image, content):
+            yield LayoutError(
+                f"{image.at}.deploy",
+                f"a {image.disk_format} image would replace all of {at},"
+                " whose data is to be kept",
+            )
+
+
+def deploys(policy: str, image: model.Image, onto: model.Content) -> bool:
+    """Tell whether the image is deployed: SPEC 3.3."""
+    if image.deploy == "auto":
+        return policy == "clean" or not onto.keep_data
+    return image.deploy == "always"
 
 
 def holder(path: str, mounts: Iterable[str]) -> str | None:

@@ -16,62 +16,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ipa_partitions.errors import LayoutError, raise_all
+from ipa_partitions.errors import raise_all
 from ipa_partitions.layout import model
 from ipa_partitions.layout.build import ESP_MOUNT
-from ipa_partitions.layout.images import is_block
-from ipa_partitions.layout.mounts import contents, holder
+from ipa_partitions.layout.mounts import (
+    block_problems,
+    block_volumes,
+    deploys,
+    holder,
+)
 from ipa_partitions.resolved import Disk, System, Volume, mount_order
 
 
 def block_targets(layout: model.Layout) -> frozenset[str]:
     """Return the paths of the volumes that block images are written onto.
 
-    Raises LayoutErrors where the target of one is not a volume.
+    Raises LayoutErrors where the target of one is not a volume: what a
+    server says that an image is, no document has told.
     """
-    targets, errors = set(), []
-    for image in layout.images:
-        if not is_block(image.disk_format):
-            continue
-        holding = [
-            (at, content)
-            for at, content in contents(layout)
-            if image.name in content.images
-            and content.mount == image.target
-            and not content.subvolumes
-        ]
-        if not holding:
-            errors.append(
-                LayoutError(
-                    f"{image.at}.target",
-                    f"a {image.disk_format} image needs a volume with the"
-                    f" mount {image.target} and no subvolumes",
-                )
-            )
-        onto = [
-            (at, content)
-            for at, content in holding
-            if _deploys(layout.policy, image, content)
-        ]
-        targets |= {at for at, _ in onto}
-        errors += [
-            LayoutError(
-                f"{image.at}.deploy",
-                f"a {image.disk_format} image would replace all of {at},"
-                " whose data is to be kept",
-            )
-            for at, content in onto
-            if layout.policy == "verify" and content.keep_data
-        ]
-    raise_all(errors)
-    return frozenset(targets)
-
-
-def _deploys(policy: str, image: model.Image, onto: model.Content) -> bool:
-    """Tell whether the image is deployed: SPEC 3.3."""
-    if image.deploy == "auto":
-        return policy == "clean" or not onto.keep_data
-    return image.deploy == "always"
+    raise_all(
+        error
+        for image in layout.images
+        for error in block_problems(layout, image)
+    )
+    return frozenset(
+        at
+        for image in layout.images
+        for at, content in block_volumes(layout, image)
+        if deploys(layout.policy, image, content)
+    )
 
 
 def resolve_systems(
@@ -105,7 +78,7 @@ def _system(
         image=image,
         mounts=tuple(mounts),
         swaps=tuple(v for v in own if v.content.mount == "swap"),
-        deploys=_deploys(layout.policy, image, onto.content),
+        deploys=deploys(layout.policy, image, onto.content),
         esps=tuple(esps),
     )
 

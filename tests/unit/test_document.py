@@ -295,6 +295,23 @@ def test_a_config_drive_needs_a_system_to_go_into(own, of_the_node, found):
     ]
 
 
+@pytest.mark.parametrize(("volume", "keys", "problem"), [
+    ({}, {"target": "/srv"},
+     "target: a raw image needs a volume with the mount /srv"),
+    ({"mount": "none", "file_system": "btrfs",
+      "subvolumes": [{"name": "@", "mount": "/"}]}, {},
+     "target: a raw image needs a volume with the mount / and no subv"),
+    ({}, {"deploy": "always"},
+     f"deploy: a raw image would replace all of {V0}, whose data is to be"),
+])  # fmt: skip
+def test_a_block_image_needs_a_volume_to_replace(volume, keys, problem):
+    document = changed("partitions_policy", "verify")
+    document["partitions"][0]["volumes"][0] |= volume
+    document["images"][0] |= keys
+    (found,) = problems(document)
+    assert found.startswith(f"$.images[0].{problem}")
+
+
 def test_every_problem_is_told_at_once():
     document = changed(*FIRST, "size", "1G")
     document["partitions"][0]["volumes"][1]["images"] = ["c"]
