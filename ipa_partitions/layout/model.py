@@ -170,6 +170,11 @@ class LogicalVolume:
             return (self.mirrors or DEFAULT_MIRRORS) + 1
         return 1
 
+    @property
+    def copies(self) -> int:
+        """How many times its size it takes of the group."""
+        return self.areas if self.layout == "raid1" else 1
+
 
 @dataclass(frozen=True)
 class Group:
