@@ -74,6 +74,12 @@ def _mend(data: Any, flaw: Flaw) -> bool:
 def _replace(data: Any, keys: Keys) -> None:
     """Put something harmless in the place of what is around ``keys``."""
     match keys:
+        case ("partitions", int(), "table" | "boot"):
+            del _get(data, keys[:-1])[keys[-1]]
+        case ("images", int(), "boot"):
+            del _get(data, keys[:-1])["boot"]
+        case ("partitions", *_, "mount"):
+            _get(data, keys[:-1])["mount"] = _mount(data, keys[:-1])
         case ("images", int(n), *_):
             data["images"][n] = {
                 "name": f"{n}",
@@ -94,6 +100,14 @@ def _replace(data: Any, keys: Keys) -> None:
             raise LookupError(keys)
         case (key, *_):
             data.pop(key, None)
+
+
+def _mount(data: Any, keys: Keys) -> str:
+    """Return a mount, and so a name, that no other volume has."""
+    file_system = _get(data, keys).get("file_system")
+    if file_system in ("swap", "none"):
+        return str(file_system)
+    return "/" + "-".join(str(key) for key in keys if isinstance(key, int))
 
 
 def _disk_id(number: int) -> dict[str, str]:

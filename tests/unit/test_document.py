@@ -345,6 +345,27 @@ def test_a_flaw_hides_no_other():
     ]
 
 
+@pytest.mark.parametrize(("flaw", "other", "paths"), [
+    (("partitions", 0, "table", "mbr"), {"label": "x" * 17},
+     ["$.partitions[0].table", f"{V0}.label"]),
+    (("partitions", 0, "boot", "yes"), {"label": "x" * 17},
+     ["$.partitions[0].boot", f"{V0}.label"]),
+    ((*IMAGE, "boot", "yes"), {"label": "x" * 17},
+     ["$.images[0].boot", f"{V0}.label"]),
+    ((*FIRST, "mount", "home"), {"label": "x" * 17},
+     [f"{V0}.label", f"{V0}.mount"]),
+    ((*FIRST, "mount", "home"), {"label": "x" * 16, "name": "x"},
+     [f"{V0}.mount"]),
+    ((*FIRST, "mount", "Swap"), {"label": "x" * 17, "file_system": "swap"},
+     [f"{V0}.label", f"{V0}.mount"]),
+    ((*FIRST, "mount", "None"), {"file_system": "none"}, [f"{V0}.mount"]),
+])  # fmt: skip
+def test_a_flaw_does_not_hide_what_is_around_it(flaw, other, paths):
+    document = changed(*flaw)
+    document["partitions"][0]["volumes"][0] |= other
+    assert [p.partition(": ")[0] for p in problems(document)] == paths
+
+
 def test_what_only_follows_from_a_flaw_is_not_told():
     document = changed(*FIRST, "mount", "home")
     assert [p.partition(": ")[0] for p in problems(document)] == [
