@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -35,6 +35,7 @@ from ipa_partitions.boot_info import (
 from ipa_partitions.capture import capture as captured
 from ipa_partitions.disk.foreign_table import identifier
 from ipa_partitions.disk.inventory import inventory_up, read_inventory
+from ipa_partitions.disk.lock import locked
 from ipa_partitions.disk.look import devices_by_uuid, filesystem_tags
 from ipa_partitions.disk.machine import Disk, Machine
 from ipa_partitions.disk.match import NoSingleDiskError, by_name
@@ -183,9 +184,12 @@ def deploy(request: Request, listener: Listener | None = None) -> Result:
     keeps = made.resolved.layout.policy == "verify"
 
     def job() -> Result:
-        made.validate()
-        with stopped_afterwards(devices, keeps):
-            made.execute(listener)
+        with ExitStack() as stack:
+            # What another of us writes is neither looked at nor stopped.
+            with locked(devices):
+                made.validate()
+                stack.enter_context(stopped_afterwards(devices, keeps))
+                made.execute(listener)
             return read_back(made)
 
     return with_private_mounts(job)
