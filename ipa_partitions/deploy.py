@@ -242,12 +242,17 @@ def switch_boot(
 
     Where the layout has a fallback the default changes when the system has
     come up. Returns boot-info. Raises MachineError if there is no such
-    image.
+    image, and for ``once`` where GRUB cannot forget what it has booted.
     """
-    return _written(
-        partition,
-        lambda where: switch(where, image, once, trial=_falls_back(where)),
-    )
+
+    def job(where: Path) -> BootInfo:
+        if once and not _saves(where):
+            raise MachineError(
+                "once", "GRUB cannot write where its menu is, as it has to"
+            )
+        return switch(where, image, once, trial=_falls_back(where))
+
+    return _written(partition, job)
 
 
 def confirm_boot(partition: str | None = None) -> BootInfo:
@@ -286,6 +291,12 @@ def _falls_back(directory: Path) -> bool:
     with suppress(ImageError):
         return menu_file.read(directory).fallback
     return False
+
+
+def _saves(directory: Path) -> bool:
+    with suppress(ImageError):
+        return menu_file.read(directory).menu.saves
+    return True
 
 
 def _written(partition: str | None, job: Callable[[Path], _Result]) -> _Result:

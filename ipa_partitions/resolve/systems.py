@@ -22,6 +22,7 @@ from ipa_partitions.layout import model
 from ipa_partitions.layout.build import ESP_MOUNT
 from ipa_partitions.layout.mounts import contents, holder
 from ipa_partitions.resolved import Disk, System, Volume, mount_order
+from ipa_partitions.urls import url_scheme
 
 
 def block_targets(layout: model.Layout) -> frozenset[str]:
@@ -41,7 +42,7 @@ def block_targets(layout: model.Layout) -> frozenset[str]:
             and content.mount == image.target
             and not content.subvolumes
         ]
-        if not holding:
+        if not holding and _is_format_known(image):
             errors.append(
                 LayoutError(
                     f"{image.at}.target",
@@ -66,6 +67,11 @@ def block_targets(layout: model.Layout) -> frozenset[str]:
         ]
     raise_all(errors)
     return frozenset(targets)
+
+
+def _is_format_known(image: model.Image) -> bool:
+    """Tell whether it is not only a registry, not asked yet, that knows."""
+    return image.is_format_declared or url_scheme(image.url) != "oci"
 
 
 def _deploys(policy: str, image: model.Image, onto: model.Content) -> bool:

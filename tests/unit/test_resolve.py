@@ -428,3 +428,23 @@ def test_partitions_never_overlap_and_stay_aligned(volumes, sector, size):
         assert partition.size_bytes % MIB == 0
         end += partition.size_bytes
     assert end <= (size - 1) * MIB
+
+
+@pytest.mark.parametrize(("url", "accepted"), [
+    ("oci://registry/name:tag", True),
+    ("https://server/name.raw", False),
+])  # fmt: skip
+def test_what_only_a_registry_knows_is_no_block_image_yet(url, accepted):
+    root = {
+        "type": "partition",
+        "size": "1 GiB",
+        "file_system": "btrfs",
+        "subvolumes": [{"name": "@", "mount": "/"}],
+    }
+    entry = image("one", url)
+    wanted = document(disk(root), images=[entry], policy="verify")
+    if accepted:
+        assert resolved(wanted, machine(4000)).systems
+    else:
+        with pytest.raises(LayoutErrors, match="no subvolumes"):
+            resolved(wanted, machine(4000))
