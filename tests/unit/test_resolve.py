@@ -273,13 +273,17 @@ def test_the_firmware_decides_what_is_there_to_boot_from(
     assert found.tells_firmware == tells
 
 
-@pytest.mark.parametrize(("boot", "warning"), [
-    ({"fallback": True},    "$.boot.fallback: there is no second system"),
-    ({"secure_boot": True}, "$.boot.secure_boot: BIOS has no Secure Boot"),
+@pytest.mark.parametrize(("keys", "warning"), [
+    ({"boot": {"fallback": True}},
+     "$.boot.fallback: there is no second system"),
+    ({"boot": {"secure_boot": True}},
+     "$.boot.secure_boot: BIOS has no Secure Boot"),
+    ({"configdrive": "http://conductor/configdrive"},
+     "$.configdrive: comes over plain http and cannot be checked"),
 ])  # fmt: skip
-def test_what_has_no_effect_is_a_warning(boot, warning):
+def test_what_has_no_effect_or_is_not_safe_is_a_warning(keys, warning):
     found = resolved(
-        document(disk(volume(9, "/")), images=ONE, boot=boot), machine(1000)
+        document(disk(volume(9, "/")), images=ONE, **keys), machine(1000)
     )
     assert [w for w in found.warnings if w.startswith(warning)]
 
