@@ -242,7 +242,10 @@ def find(devices: Iterable[str]) -> BootDirectory:
 
 def _look(device: str) -> Iterator[BootDirectory]:
     # What cannot be mounted holds nothing that could be read or switched.
-    with suppress(CommandError), mounted(device, read_options(device)) as root:
+    with (
+        suppress(CommandError, OSError),
+        mounted(device, read_options(device)) as root,
+    ):
         # Of a root that is a btrfs subvolume it is one step further down.
         inside = (f"/{each.name}/boot" for each in sorted(root.iterdir()))
         for path in ("/", "/boot", *inside):

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -35,6 +35,7 @@ from ipa_partitions.boot_info import (
 from ipa_partitions.capture import capture as captured
 from ipa_partitions.disk.foreign_table import identifier
 from ipa_partitions.disk.inventory import inventory_up, read_inventory
+from ipa_partitions.disk.lock import locked
 from ipa_partitions.disk.look import devices_by_uuid, filesystem_tags
 from ipa_partitions.disk.machine import Disk, Machine
 from ipa_partitions.disk.match import NoSingleDiskError, by_name
@@ -183,9 +184,12 @@ def deploy(request: Request, listener: Listener | None = None) -> Result:
     keeps = made.resolved.layout.policy == "verify"
 
     def job() -> Result:
-        made.validate()
-        with stopped_afterwards(devices, keeps):
-            made.execute(listener)
+        with ExitStack() as stack:
+            # What another of us writes is neither looked at nor stopped.
+            with locked(devices):
+                made.validate()
+                stack.enter_context(stopped_afterwards(devices, keeps))
+                made.execute(listener)
             return read_back(made)
 
     return with_private_mounts(job)
@@ -238,12 +242,17 @@ def switch_boot(
 
     Where the layout has a fallback the default changes when the system has
     come up. Returns boot-info. Raises MachineError if there is no such
-    image.
+    image, and for ``once`` where GRUB cannot forget what it has booted.
     """
-    return _written(
-        partition,
-        lambda where: switch(where, image, once, trial=_falls_back(where)),
-    )
+
+    def job(where: Path) -> BootInfo:
+        if once and not _saves(where):
+            raise MachineError(
+                "once", "GRUB cannot write where its menu is, as it has to"
+            )
+        return switch(where, image, once, trial=_falls_back(where))
+
+    return _written(partition, job)
 
 
 def confirm_boot(partition: str | None = None) -> BootInfo:
@@ -282,6 +291,12 @@ def _falls_back(directory: Path) -> bool:
     with suppress(ImageError):
         return menu_file.read(directory).fallback
     return False
+
+
+def _saves(directory: Path) -> bool:
+    with suppress(ImageError):
+        return menu_file.read(directory).menu.saves
+    return True
 
 
 def _written(partition: str | None, job: Callable[[Path], _Result]) -> _Result:

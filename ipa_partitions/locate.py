@@ -129,7 +129,11 @@ def _from_registry(image: Image) -> Image:
                 " their own checksums: name it by its digest"
             )
         return replace(
-            image, url=artifact.url, disk_format="tar", compression="none"
+            image,
+            url=artifact.url,
+            disk_format="tar",
+            is_format_declared=True,
+            compression="none",
         )
     (layer,) = artifact.layers
     return replace(
@@ -138,6 +142,7 @@ def _from_registry(image: Image) -> Image:
         disk_format=image.disk_format
         if image.is_format_declared
         else format_of(layer.title),
+        is_format_declared=True,
         compression=image.compression
         if image.is_compression_declared
         else compression_of(layer.title or layer.media_type),
@@ -170,20 +175,29 @@ def _from_catalog(image: Image, layout: Layout) -> Image:
             if item
         ),
     )
-    known = Checksum("sha256", found.item.sha256)
-    if image.checksum and image.checksum != known:
-        if image.checksum.algorithm == "sha256" and image.checksum.digest:
-            raise ImageError(
-                f"{image.url}: its sha256 is {found.item.sha256} in the"
-                f" catalog, not {image.checksum.digest}"
-            )
-        known = image.checksum
     return replace(
         image,
         url=found.item.url,
         access=access,
         disk_format=found.disk_format,
         compression=found.compression,
-        checksum=known,
+        checksum=_checksum(image, found.item.sha256),
         size_bytes=found.item.size_bytes,
     )
+
+
+def _checksum(image: Image, sha256: str) -> Checksum:
+    """Return what to check the image with that the catalog has.
+
+    Raises ImageError for a checksum of the document that differs, or says
+    less than the catalog's, which may be signed.
+    """
+    known, own = Checksum("sha256", sha256), image.checksum
+    if own is None or own == known:
+        return known
+    if own.digest is None or own.algorithm == "sha256":
+        raise ImageError(
+            f"{image.url}: its sha256 is {sha256} in the catalog, not"
+            f" {own.digest or 'one of a list'}"
+        )
+    return own

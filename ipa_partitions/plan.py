@@ -42,7 +42,6 @@ from itertools import groupby
 from typing import ClassVar, Protocol, Self
 
 from ipa_partitions import registry
-from ipa_partitions.disk.lock import locked
 from ipa_partitions.errors import (
     ActionError,
     MachineError,
@@ -124,17 +123,15 @@ class Plan:
             raise MachineErrors(unique.values())
 
     def execute(self, listener: Listener | None = None) -> None:
-        """Do it all, phase by phase.
+        """Do it all, phase by phase, on disks that the caller has locked.
 
         Raises ActionError for what fails; the disks are half-written then,
         and a second run of the same document makes them whole.
         """
-        disks = [disk.device for disk in self.resolved.disks]
         numbered = list(enumerate(self.actions, start=1))
         whole = Whole(listener or _nobody, len(self.actions))
-        with locked(disks):
-            for _, group in groupby(numbered, lambda each: each[1].phase):
-                _run_phase(list(group), whole)
+        for _, group in groupby(numbered, lambda each: each[1].phase):
+            _run_phase(list(group), whole)
 
 
 def make_plan(resolved: ResolvedLayout) -> Plan:

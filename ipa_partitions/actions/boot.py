@@ -30,6 +30,7 @@ from ipa_partitions.boot.loader import BootLoader, Target
 from ipa_partitions.boot.menu import Menu, MenuEntry, Serial
 from ipa_partitions.boot.signature import is_enforced, refusal, trusted
 from ipa_partitions.boot_info import BootDirectory
+from ipa_partitions.disk.look import read_options
 from ipa_partitions.disk.mount import READ_ONLY
 from ipa_partitions.disk.rootfs import RootFs
 from ipa_partitions.disk.tree import mounted_tree
@@ -86,6 +87,17 @@ def mounted_system(system: System) -> Iterator[RootFs]:
     """Mount what has to be read of ``system``, and yield its root."""
     places = [volume.place for volume in _read(system)]
     with mounted_tree(places, READ_ONLY) as where:
+        yield RootFs(where)
+
+
+@contextmanager
+def _looked_at(system: System) -> Iterator[RootFs]:
+    """Mount it as ``mounted_system`` does, and write no journal's rest."""
+    places = [
+        place._replace(options=(*place.options, read_options(place.device)))
+        for place in (volume.place for volume in _read(system))
+    ]
+    with mounted_tree(places) as where:
         yield RootFs(where)
 
 
@@ -227,7 +239,7 @@ class InstallBootLoader:
             if system.deploys:
                 continue
             # One that is encrypted, say, is read when it has been opened.
-            with suppress(CommandError), mounted_system(system) as root:
+            with suppress(CommandError), _looked_at(system) as root:
                 yield from self._refusals(bootable, root)
 
     def _needs_signatures(self) -> bool:

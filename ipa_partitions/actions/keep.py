@@ -20,9 +20,11 @@ from typing import ClassVar, Self
 
 from ipa_partitions.actions.clear import refuse_unless_free
 from ipa_partitions.disk import partitions
+from ipa_partitions.disk.holders import kernel_name, read_stacks
 from ipa_partitions.disk.probe import wait_for_device
 from ipa_partitions.disk.size import mib_text
 from ipa_partitions.disk.table import wipe
+from ipa_partitions.errors import MachineError
 from ipa_partitions.plan import Phase
 from ipa_partitions.resolved import Disk, ResolvedLayout, Volume
 
@@ -96,7 +98,18 @@ class WipeVolume:
         )
 
     def validate(self) -> None:
-        """Agree: KeepTable looked at the whole disk."""
+        """Raise MachineError if something stands on it.
+
+        That is nothing of the document's, and may be on other disks, too.
+        KeepTable looked at the rest.
+        """
+        home = kernel_name(self.volume.home)
+        for holder in read_stacks().holders([home]):
+            raise MachineError(
+                self.volume.at,
+                f"{self.volume.home} is to be wiped, but {holder.label}"
+                " stands on it",
+            )
 
     def execute(self) -> None:
         """Wipe it."""

@@ -20,6 +20,7 @@ one that cannot be read is left out.
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -82,8 +83,10 @@ def find(
     """
     shown = run("os-prober", timeout_s=_TIMEOUT_S)
     entries: list[MenuEntry | ChainEntry] = []
+    # It has other names for the volumes of groups than we have.
+    ours = {os.path.realpath(device) for device in not_foreign}
     for found in parse(shown)[:_SYSTEMS_MAX]:
-        if found.device in not_foreign:
+        if os.path.realpath(found.device) in ours:
             continue
         try:
             entries += _entries(found)

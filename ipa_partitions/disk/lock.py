@@ -32,14 +32,21 @@ def locked(devices: Iterable[str]) -> Iterator[None]:
     """Hold the lock of every whole disk: systemd.io/BLOCK_DEVICE_LOCKING.
 
     Raises CommandError if another program holds one, since two of us must
-    never write the same disk.
+    never write the same disk, and if there is no such disk any more.
     """
     with ExitStack() as stack:
         for device in devices:
-            node = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
+            node = _open(device)
             stack.callback(os.close, node)
             _lock(node, device)
         yield
+
+
+def _open(device: str) -> int:
+    try:
+        return os.open(device, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise CommandError(f"{device}: {error.strerror}") from error
 
 
 def _lock(node: int, device: str) -> None:

@@ -19,7 +19,12 @@ from collections.abc import Iterable
 from ipa_partitions.disk.mount import READ_ONLY, UNTRUSTED
 from ipa_partitions.run import run
 
-_NO_REPLAY = {"ext3": "noload", "ext4": "noload", "xfs": "norecovery"}
+_NO_REPLAY = {
+    "btrfs": "rescue=nologreplay",
+    "ext3": "noload",
+    "ext4": "noload",
+    "xfs": "norecovery",
+}
 
 
 def filesystem_tags(device: str) -> dict[str, str]:

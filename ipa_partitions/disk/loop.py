@@ -28,20 +28,22 @@ _FREE_TIMEOUT_S = 30
 
 
 @contextmanager
-def attached(file: IO[bytes], *options: str) -> Iterator[str]:
-    """Attach ``file``, which needs no name, and yield the device.
+def attached(path: str, *options: str) -> Iterator[str]:
+    """Attach the file or device ``path``, and yield the loop device.
 
     ``options`` are of losetup. Raises CommandError where there are no loop
     devices, ActionError for one that stays in use: the volume that the file
     is on could not be unmounted.
     """
-    path = path_of(file)
-    name = str(Path(path).readlink())
     device = run("losetup", "--find", "--show", *options, path).strip()
+    name = _text(_backing_file(device))
+    hold = os.open(device, os.O_RDONLY | os.O_CLOEXEC)
     try:
+        # It goes when nobody holds it, also if we are killed.
+        run("losetup", "--detach", device)
         yield device
     finally:
-        run("losetup", "--detach", device)
+        os.close(hold)
         _wait_until_free(device, name)
 
 
@@ -52,12 +54,15 @@ def path_of(file: IO[bytes]) -> str:
 
 def _wait_until_free(device: str, name: str) -> None:
     """Wait until nobody, as udev, looks at it any more."""
-    held = Path("/sys/block", Path(device).name, "loop/backing_file")
     until = time.monotonic() + _FREE_TIMEOUT_S
-    while _text(held) == name:
+    while _text(_backing_file(device)) == name:
         if time.monotonic() > until:
             raise ActionError(f"{device}: {name} stays in use")
         time.sleep(0.02)
+
+
+def _backing_file(device: str) -> Path:
+    return Path("/sys/block", Path(device).name, "loop/backing_file")
 
 
 def _text(file: Path) -> str:

@@ -24,7 +24,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from ipa_partitions.disk import bcache, luks, lvm, md
+from ipa_partitions.disk import bcache, loop, luks, lvm, md
 from ipa_partitions.errors import CommandError
 from ipa_partitions.run import run
 
@@ -72,14 +72,9 @@ def data_of(block: bcache.Superblock) -> Iterator[str]:
     if up:
         yield up
         return
-    node = run(
-        "losetup", "--find", "--show", "--read-only",
-        f"--offset={block.data_at_bytes}", block.device,
-    ).strip()  # fmt: skip
-    try:
+    offset = f"--offset={block.data_at_bytes}"
+    with loop.attached(block.device, "--read-only", offset) as node:
         yield node
-    finally:
-        run("losetup", "--detach", node)
 
 
 @contextmanager

@@ -136,6 +136,8 @@ def read_configdrive(
             packed = sources.read(configdrive, 2 * limit_bytes, access)
         except ImageError as error:
             raise ImageError(f"{where} {error}") from None
+        except ValueError:  # what it says may have a password
+            raise ImageError(f"{where} has no sound URL") from None
     elif configdrive.startswith(("/", "file:///")):
         path = Path(configdrive.removeprefix("file://"))
         where += f" {path}"

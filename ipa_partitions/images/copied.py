@@ -78,7 +78,7 @@ def opened(
     identity = kind.uuid_text(str(uuid.uuid4()))
     with tempfile.TemporaryFile(dir=roomy, buffering=0) as file:
         os.truncate(file.fileno(), misfit.size_bytes)
-        with loop.attached(file) as device:
+        with loop.attached(loop.path_of(file)) as device:
             target = BlockTarget(
                 device, misfit.size_bytes, misfit.holds, identity
             )

@@ -117,7 +117,6 @@ def service_volume(at: str, role: str) -> model.Volume:
         size=SERVICE_SIZES[role],
         type_guid=_type_guid(role),
         content=service_content(role),
-        is_sized=False,
     )
 
 
@@ -200,7 +199,6 @@ def _volume(
         content=content,
         member_of=member_of,
         name_key=_name_key(volume),
-        is_sized=volume.size is not None,
     )
 
 

@@ -178,6 +178,11 @@ def _format_problems(
         )
 
 
+def is_format_known(image: model.Image) -> bool:
+    """Tell whether it is not only a registry, not asked yet, that knows."""
+    return image.is_format_declared or _scheme(image.url) != "oci"
+
+
 def is_block(disk_format: str) -> bool:
     """Tell whether such an image is written onto a volume, not into it."""
     if disk_format in FORMATS:  # loading all of them would take a while

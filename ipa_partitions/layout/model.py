@@ -96,7 +96,7 @@ class Volume:
 
     The content of a member of an array is what Bareon's short form says of
     the array, and nothing otherwise. ``name_key`` is what its name is from,
-    ``is_sized`` False where its size is of our choice.
+    ``is_requested`` says that an action asked for it, not the document.
     """
 
     at: str
@@ -107,7 +107,7 @@ class Volume:
     content: Content = Content()
     member_of: str | None = None
     name_key: str = "name"
-    is_sized: bool = True
+    is_requested: bool = False
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,7 @@ class Checksum:
     algorithm: str | None
     digest: str | None
     sums_url: str | None = None
-    key: str = "checksum"
+    key: str = field(default="checksum", compare=False)
 
 
 @dataclass(frozen=True)

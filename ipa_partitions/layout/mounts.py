@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 
 from ipa_partitions.errors import LayoutError
 from ipa_partitions.layout import model
-from ipa_partitions.layout.images import is_block
+from ipa_partitions.layout.images import is_block, is_format_known
 
 
 def contents(layout: model.Layout) -> Iterator[tuple[str, model.Content]]:
@@ -104,6 +104,8 @@ def block_problems(
     layout: model.Layout, image: model.Image
 ) -> Iterator[LayoutError]:
     """Yield why ``image``, if it is a block image, cannot be written."""
+    if not is_format_known(image):
+        return
     onto = block_volumes(layout, image)
     if not onto and is_block(image.disk_format):
         yield LayoutError(

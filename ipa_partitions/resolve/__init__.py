@@ -94,7 +94,7 @@ def resolve(
 
 
 def _warnings(layout: model.Layout, firmware: Firmware) -> Iterator[str]:
-    yield from _kept_config_drive(layout)
+    yield from _config_drive_warnings(layout)
     boot = layout.boot
     if boot.loader == model.NONE or not layout.systems:
         return
@@ -104,9 +104,13 @@ def _warnings(layout: model.Layout, firmware: Firmware) -> Iterator[str]:
         yield "$.boot.secure_boot: BIOS has no Secure Boot"
 
 
-def _kept_config_drive(layout: model.Layout) -> Iterator[str]:
+def _config_drive_warnings(layout: model.Layout) -> Iterator[str]:
     drive = layout.configdrive
-    if layout.policy == "clean" or not drive or drive.is_hidden:
+    if not drive or drive.is_hidden:
+        return
+    if str(drive.content).startswith("http://"):
+        yield "$.configdrive: comes over plain http and cannot be checked"
+    if layout.policy == "clean":
         return
     for disk in layout.disks:
         for volume in disk.volumes:

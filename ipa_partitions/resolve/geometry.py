@@ -27,6 +27,7 @@ from ipa_partitions.disk.size import MIB, ceil_mib, floor_mib, mib_text
 from ipa_partitions.disk.space import NoSpaceError, allot
 from ipa_partitions.errors import LayoutError, MachineError, ProblemError
 from ipa_partitions.layout import model
+from ipa_partitions.layout.build import SERVICE_SIZES
 from ipa_partitions.resolved import Disk, Partition, Volume
 
 # The first MiB holds the table; on gpt the last one holds its copy.
@@ -163,7 +164,7 @@ def _sizes(
             [volume.size for volume in volumes],
             base_bytes,
             max(0, usable),
-            [volume.is_sized for volume in volumes],
+            [_is_asked_for(volume) for volume in volumes],
         )
     except NoSpaceError as error:
         at = disk.at
@@ -172,6 +173,11 @@ def _sizes(
         raise kind(
             at, f"{error} ({found.device}, {mib_text(base_bytes)})"
         ) from error
+
+
+def _is_asked_for(volume: model.Volume) -> bool:
+    """Tell whether it is a part of the sum that the document asks for."""
+    return volume.role not in SERVICE_SIZES and not volume.is_requested
 
 
 def _table_problems(

@@ -158,5 +158,5 @@ def _requested(disk: model.Disk, request: SpaceRequest) -> model.Volume:
             label=request.label,
             keep_data=request.keep_data,
         ),
-        is_sized=False,
+        is_requested=True,
     )

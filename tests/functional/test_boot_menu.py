@@ -126,6 +126,26 @@ def test_links_that_lead_to_an_older_kernel_are_not_followed(
     assert "/vmlinuz'" not in menu
 
 
+@pytest.mark.parametrize(("file_system", "can"), [
+    ("ext4", True), ("xfs", False),
+])  # fmt: skip
+def test_booting_once_takes_a_menu_that_grub_can_write_beside(
+    loop_disk, ramdisk, file_system, can
+):
+    disk = loop_disk(512)
+    wanted = volume("/", "a", file_system=file_system)
+    plan = prepared(document(disk, wanted))
+    fill(f"{disk}p2", *kernels("6.1"))
+    finish(plan)
+
+    if can:
+        deploy.switch_boot("a", once=True, partition=f"{disk}p2")
+    else:
+        with pytest.raises(MachineError, match="GRUB cannot write where"):
+            deploy.switch_boot("a", once=True, partition=f"{disk}p2")
+    assert deploy.switch_boot("a", partition=f"{disk}p2").elements
+
+
 def test_refreshing_finds_what_was_installed_since(loop_disk, ramdisk):
     disk = loop_disk(1200)
     finish(two_systems(disk))
@@ -280,7 +300,9 @@ def test_what_os_prober_shows_is_read():
     )  # fmt: skip
 
 
-def test_a_system_on_another_disk_is_offered_after_ours(loop_disk, ramdisk):
+def test_a_system_on_another_disk_is_offered_after_ours(
+    loop_disk, ramdisk, tmp_path
+):
     other = loop_disk(512)
     run_alone = prepared(document(other, volume("/", "old")))
     fill(f"{other}p2", *kernels("4.19"), "bin/sh", "lib/ld-linux.so",
@@ -308,6 +330,9 @@ def test_a_system_on_another_disk_is_offered_after_ours(loop_disk, ramdisk):
     assert tops == ["a", "b", third.os_id]
     switched = deploy.switch_boot(third.os_id, partition=f"{disk}p2")
     assert switched.current_element == 2
+    # Under whatever name we know it.
+    (tmp_path / "name").symlink_to(f"{other}p2")
+    assert foreign.find(frozenset({str(tmp_path / "name")})) == ()
     assert json.loads((ramdisk / "boot-info.json").read_text()) == (
         info.to_json()
     )

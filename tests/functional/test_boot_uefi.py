@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -195,9 +196,14 @@ def test_a_kept_system_that_shim_refuses_is_in_the_plan(loop_disk, ramdisk):
     wanted["partitions_policy"] = "verify"
     wanted["boot"]["secure_boot"] = True
 
+    # As after a power cut: who mounts it as usual writes it.
+    run("debugfs", "-w", "-R", "feature needs_recovery", f"{disk}p2")
+    before = Path(f"{disk}p2").read_bytes()
+
     again = make_plan(Request(json.loads(json.dumps(wanted))))
 
     assert [w for w in again.warnings if "Secure Boot does not start" in w]
+    assert Path(f"{disk}p2").read_bytes() == before
     (action,) = (a for a in again.actions if isinstance(a, InstallBootLoader))
     with pytest.raises(ImageError, match="is not signed"):
         action.validate()

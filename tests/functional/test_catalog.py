@@ -356,16 +356,20 @@ def test_what_the_tree_does_not_vouch_for_is_not_left(
     assert subprocess.run(argv, capture_output=True).stdout == b""
 
 
+@pytest.mark.parametrize(("keys", "problem"), [
+    ({"os_hash_algo": "sha256", "os_hash_value": "0" * 64},
+     "in the catalog, not 0000"),
+    ({"checksum": "https://images.example.com/SHA512SUMS"},
+     "in the catalog, not one of a list"),
+])  # fmt: skip
 def test_another_checksum_in_the_document_is_an_error_at_once(
     server: Server, served: Tree, loop_disk: LoopDisk,
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, keys: dict[str, str], problem: str,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(catalog, "this_arch", lambda: "amd64")
-    described = document(
-        loop_disk(64), os_hash_algo="sha256", os_hash_value="0" * 64
-    )
+    described = document(loop_disk(64), **keys)
     servers = Servers(node_uuid=NODE, catalog_url=f"{server.url}/catalog")
-    with pytest.raises(ImageError, match="in the catalog, not 0000"):
+    with pytest.raises(ImageError, match=problem):
         make_plan(Request(described, servers=servers))
 
 

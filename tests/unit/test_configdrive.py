@@ -24,6 +24,7 @@ from ipa_partitions.deploy import Request, make_plan
 from ipa_partitions.disk.machine import Disk
 from ipa_partitions.errors import ImageError, LayoutErrors
 from ipa_partitions.images.configdrive import (
+    HIDDEN,
     ConfigDrive,
     read_configdrive,
     render,
@@ -57,6 +58,10 @@ def test_a_file_may_be_packed_or_not(tmp_path, content):
     (base64.b64encode(gzip.compress(DRIVE + b"x")).decode(), "larger than"),
     ("/nowhere/drive",                         "No such file"),
     ("/tmp",                                   "Is a directory"),
+    ("http://u:secret@h:x/",                   "has no sound URL"),
+    ("http://127.0.0.1:secret/x",              "has no sound URL"),
+    ("http:///secret",                         "has no sound URL"),
+    (HIDDEN,                                   "is hidden: Ironic shows it"),
 ])  # fmt: skip
 def test_what_is_no_config_drive_is_refused(drive, problem):
     with pytest.raises(ImageError, match=problem) as caught:

@@ -289,13 +289,17 @@ def test_the_firmware_decides_what_is_there_to_boot_from(
     assert found.tells_firmware == tells
 
 
-@pytest.mark.parametrize(("boot", "warning"), [
-    ({"fallback": True},    "$.boot.fallback: there is no second system"),
-    ({"secure_boot": True}, "$.boot.secure_boot: BIOS has no Secure Boot"),
+@pytest.mark.parametrize(("keys", "warning"), [
+    ({"boot": {"fallback": True}},
+     "$.boot.fallback: there is no second system"),
+    ({"boot": {"secure_boot": True}},
+     "$.boot.secure_boot: BIOS has no Secure Boot"),
+    ({"configdrive": "http://conductor/configdrive"},
+     "$.configdrive: comes over plain http and cannot be checked"),
 ])  # fmt: skip
-def test_what_has_no_effect_is_a_warning(boot, warning):
+def test_what_has_no_effect_or_is_not_safe_is_a_warning(keys, warning):
     found = resolved(
-        document(disk(volume(9, "/")), images=ONE, boot=boot), machine(1000)
+        document(disk(volume(9, "/")), images=ONE, **keys), machine(1000)
     )
     assert [w for w in found.warnings if w.startswith(warning)]
 
@@ -469,3 +473,23 @@ def test_partitions_never_overlap_and_stay_aligned(volumes, sector, size):
         assert partition.size_bytes % MIB == 0
         end += partition.size_bytes
     assert end <= (size - 1) * MIB
+
+
+@pytest.mark.parametrize(("url", "accepted"), [
+    ("oci://registry/name:tag", True),
+    ("https://server/name.raw", False),
+])  # fmt: skip
+def test_what_only_a_registry_knows_is_no_block_image_yet(url, accepted):
+    root = {
+        "type": "partition",
+        "size": "1 GiB",
+        "file_system": "btrfs",
+        "subvolumes": [{"name": "@", "mount": "/"}],
+    }
+    entry = image("one", url)
+    wanted = document(disk(root), images=[entry], policy="verify")
+    if accepted:
+        assert resolved(wanted, machine(4000)).systems
+    else:
+        with pytest.raises(LayoutErrors, match="no subvolumes"):
+            resolved(wanted, machine(4000))

@@ -28,7 +28,8 @@ from typing import Any
 import pytest
 
 from ipa_partitions.deploy import Request, deploy
-from ipa_partitions.errors import MachineErrors
+from ipa_partitions.disk import lock
+from ipa_partitions.errors import CommandError, MachineErrors
 
 pytestmark = pytest.mark.disks(*["400 MiB"] * 4)
 
@@ -455,6 +456,19 @@ def test_what_is_in_use_or_elsewhere_too_is_refused(what, disks, tmp_path):
             deploy(Request(document(*disks[:2])))
         assert problem.format(**names, HERE=tmp_path) in str(caught.value)
         assert shell(SEEN, disks) == before
+
+
+@pytest.mark.disks(*["120 MiB"] * 4)
+def test_what_another_of_us_works_on_is_left_alone(disks, monkeypatch):
+    monkeypatch.setattr(lock, "TIMEOUT_S", 0.2)
+    shell("array md0 1 1.2 $A $B", disks)
+    before = shell(SEEN, disks)
+    with (
+        lock.locked(disks[1:2]),
+        pytest.raises(CommandError, match="another program has locked it"),
+    ):
+        deploy(Request(document(*disks[:2])))
+    assert shell(SEEN, disks) == before
 
 
 SEEN = """

@@ -24,6 +24,7 @@ import pytest
 
 from ipa_partitions.deploy import Request, deploy, make_plan, verify
 from ipa_partitions.disk.mount import mounted
+from ipa_partitions.errors import MachineErrors
 from ipa_partitions.resolved import ResolvedLayout
 from tests import everything, file_server, servers, tiny
 from tests.deployed import output, tags, up
@@ -262,6 +263,33 @@ def test_an_image_is_spread_over_partitions_groups_and_an_array(
     assert own_file(f"{disks[4]}2", "file") == "srv"
     assert own_file(f"{disks[0]}2", "etc/fstab")
     assert own_file(f"{disks[0]}2", "srv/file") is None
+
+
+@pytest.mark.disks("200 MiB", "200 MiB")
+def test_what_something_else_stands_on_is_not_wiped(
+    disks: tuple[str, ...],
+) -> None:
+    one, other = disks
+    document = {
+        "partitions_policy": "clean",
+        "partitions": [
+            disk(name, volume("partition", 100, name="mine"))
+            for name in kernel_names((one,))
+        ],
+    }
+    deploy(request(document))
+    output("vgcreate", "vg", f"{one}1", other)
+    output("lvcreate", "--yes", "--name=theirs", "--size=40M", "vg")
+    again = under_verify(document)
+    named(again, "mine")["keep_data"] = False
+    before = digest(one)
+    with pytest.raises(MachineErrors) as refused:
+        deploy(request(again))
+    assert str(refused.value) == (
+        f"$.partitions[0].volumes[0]: {one}1 is to be wiped, but group vg,"
+        " volume theirs stands on it"
+    )
+    assert digest(one) == before
 
 
 def size_bytes(device: str) -> int:

@@ -156,7 +156,7 @@ def _opened(image: Image, file: IO[bytes], spare: Path) -> Iterator[Path]:
     """Mount the squashfs in ``file`` on ``spare`` for a while."""
     try:
         with (
-            loop.attached(file, "--read-only") as device,
+            loop.attached(loop.path_of(file), "--read-only") as device,
             mounted(device, READ_ONLY, spare, "squashfs") as files,
         ):
             yield files
