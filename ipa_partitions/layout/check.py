@@ -60,9 +60,6 @@ def local_problems(layout: model.Layout) -> Iterator[LayoutError]:
     for group in layout.groups:
         for pool in {None, *(lv.pool for lv in group.volumes)}:
             yield from _greedy(lv for lv in group.volumes if lv.pool == pool)
-        # More may be promised of a pool than it has.
-        thick = (lv for lv in group.volumes if lv.layout != "thin")
-        yield from _oversold(group.at, ((lv.size, lv.copies) for lv in thick))
     yield from local_storage_problems(layout)
     for at, content in contents(layout):
         # What brings a whole disk brings its filesystems, too.
@@ -84,7 +81,6 @@ def local_problems(layout: model.Layout) -> Iterator[LayoutError]:
 
 def _disk_problems(disk: model.Disk) -> Iterator[LayoutError]:
     yield from _greedy(disk.volumes)
-    yield from _oversold(disk.at, ((v.size, 1) for v in disk.volumes))
     yield from {
         "gpt": _gpt_problems,
         "msdos": _msdos_problems,
@@ -126,21 +122,6 @@ def _greedy(
     for volume in greedy[1:]:
         yield LayoutError(
             f"{volume.at}.size", f"{greedy[0].at} is 'remaining' already"
-        )
-
-
-def _oversold(
-    at: str, wanted: Iterable[tuple[Size, int]]
-) -> Iterator[LayoutError]:
-    """Yield that the percentages of a container come to more than all of it.
-
-    ``wanted`` are the sizes and how many times each is taken.
-    """
-    parts = (s.amount * n for s, n in wanted if s.kind == "relative")
-    excess = sum(parts, Fraction(-1)) * 100
-    if excess > 0:
-        yield LayoutError(
-            at, f"the sizes exceed the space by {float(excess):g}%"
         )
 
 

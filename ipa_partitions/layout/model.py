@@ -170,11 +170,6 @@ class LogicalVolume:
             return (self.mirrors or DEFAULT_MIRRORS) + 1
         return 1
 
-    @property
-    def copies(self) -> int:
-        """How many times its size it takes of the group."""
-        return self.areas if self.layout == "raid1" else 1
-
 
 @dataclass(frozen=True)
 class Group:

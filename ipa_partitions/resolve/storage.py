@@ -181,13 +181,14 @@ def _sizes(
 
 
 def _cost(group: model.Group, lv: model.LogicalVolume) -> Cost:
+    copies = lv.areas if lv.layout == "raid1" else 1
     unit = lvm.EXTENT_BYTES * (lv.areas if lv.layout == "striped" else 1)
 
     def more(size_bytes: int) -> int:
         taken = lvm.consumed_extents(_wanted(group, lv, size_bytes))
-        return taken * lvm.EXTENT_BYTES - lv.copies * size_bytes
+        return taken * lvm.EXTENT_BYTES - copies * size_bytes
 
-    return Cost(unit, lv.copies, more)
+    return Cost(unit, copies, more)
 
 
 def _thin_cost(thin: Sequence[model.LogicalVolume]) -> Cost:

@@ -24,7 +24,7 @@ from ipa_partitions import layout
 from ipa_partitions.actions.fstab import fstab_lines
 from ipa_partitions.disk.machine import Disk, Machine
 from ipa_partitions.disk.size import MIB
-from ipa_partitions.errors import LayoutErrors, MachineErrors, ProblemErrors
+from ipa_partitions.errors import LayoutErrors, MachineErrors
 from ipa_partitions.resolve import resolve
 from ipa_partitions.resolved import SpaceRequest
 
@@ -171,7 +171,7 @@ def test_the_loader_is_on_the_first_disk_or_those_named(boots, expected):
 @pytest.mark.parametrize(("disk_mib", "keys", "volumes", "error"), [
     (100, {}, [volume(99)],
      "$.partitions[0]: the sizes exceed the space by 1 MiB"),
-    (100, {}, [volume("60%"), volume("60")],
+    (100, {}, [volume("60%"), volume("60%")],
      "$.partitions[0]: the sizes exceed the space by 22 MiB"),
     (100, {}, [volume("98"), volume("remaining")],
      "$.partitions[0].volumes[1].size: nothing remains for it"),
@@ -357,6 +357,7 @@ def test_what_is_asked_for_comes_also_with_nothing_to_boot(keys):
     ([{"type": "esp", "size": "1%"}, volume("99%", "/")],
      [("bios_boot", 1, 1), ("extra", 2, 64), ("esp", 66, 10),
       ("root", 76, 923)]),
+    ([{"type": "esp", "size": "2%"}, volume("99%", "/")], None),
     ([{"type": "esp", "size": 20}, volume("99%", "/")], None),
 ])  # fmt: skip
 def test_relative_volumes_give_way_to_what_was_not_asked_for(
@@ -464,7 +465,7 @@ def test_partitions_never_overlap_and_stay_aligned(volumes, sector, size):
     described = document(disk(*copy.deepcopy(volumes)))
     try:
         found = resolved(described, machine(size, sector_bytes=sector))
-    except ProblemErrors:
+    except MachineErrors:
         return
     end = MIB
     for partition in found.disks[0].partitions:
