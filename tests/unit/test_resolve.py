@@ -347,7 +347,7 @@ def test_what_is_asked_for_comes_also_with_nothing_to_boot(keys):
 
 
 @pytest.mark.parametrize(("volumes", "expected"), [
-    # What nobody gave a size is no part of what was asked for.
+    # Neither an action's nor service partitions are what was asked for.
     ([volume("50%", "/"), volume("50%")],
      [("bios_boot", 1, 1), ("extra", 2, 64), ("root", 66, 500),
       ("partition", 566, 433)]),
@@ -357,8 +357,10 @@ def test_what_is_asked_for_comes_also_with_nothing_to_boot(keys):
     ([{"type": "esp", "size": "1%"}, volume("99%", "/")],
      [("bios_boot", 1, 1), ("extra", 2, 64), ("esp", 66, 10),
       ("root", 76, 923)]),
-    ([{"type": "esp", "size": "2%"}, volume("99%", "/")], None),
-    ([{"type": "esp", "size": 20}, volume("99%", "/")], None),
+    ([{"type": "esp", "size": 512}, volume("50%", "/"), volume("50%")],
+     [("bios_boot", 1, 1), ("extra", 2, 64), ("esp", 66, 512),
+      ("root", 578, 420), ("partition", 998, 1)]),
+    ([volume(1), volume("100%", "/")], None),
 ])  # fmt: skip
 def test_relative_volumes_give_way_to_what_was_not_asked_for(
     volumes, expected
