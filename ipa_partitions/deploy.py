@@ -346,7 +346,7 @@ def _resolved(
         boot = replace(parsed.boot, firmware=request.firmware)
         parsed = replace(parsed, boot=boot)
     parsed = told(parsed, request.servers)
-    if not request.deploy_images:
+    if policy or not request.deploy_images:
         never = (replace(i, deploy="never") for i in parsed.images)
         parsed = replace(parsed, images=tuple(never))
     if not policy and not request.imagined:

@@ -73,6 +73,17 @@ def test_what_was_deployed_matches(laid_out):
     assert digest(laid_out) == before
 
 
+def test_what_images_would_do_is_no_matter(laid_out):
+    image_info = layout(laid_out) | {
+        "images": [
+            {"name": "one", "image_pull_url": "file:///nowhere.raw",
+             "image_type": "data", "target": "/data", "deploy": "always"}
+        ]
+    }  # fmt: skip
+    volumes(image_info)[0] |= {"mount": "/data"}
+    assert verify(request(image_info)) == ()
+
+
 @pytest.mark.parametrize(("change", "told"), [
     (lambda v: v[0].update(size="101 MiB"),
      ["p1 size: is 100 MiB, wanted 101 MiB",
