@@ -134,6 +134,8 @@ def up(resolved: ResolvedLayout) -> Iterator[None]:
                 register(member)
             link = Path(bcache.spec.device)
             link.parent.mkdir(exist_ok=True)
+            # Of a set that udev has started before us, it may be there.
+            link.unlink(missing_ok=True)
             link.symlink_to(cached_node(bcache.spec.backing))
             stack.callback(link.unlink)
         for group in resolved.groups:

@@ -172,14 +172,14 @@ def test_one_system_of_two_in_a_group_is_replaced(
         with up(layout), mounted(devices["data"]) as where:
             (where / "mine").write_text("precious")
         with up(layout):
-            before = digest(devices["one"]), digest(devices["data"])
+            before = digest(devices["one"])
         again = under_verify(document)
         named(again, "two")["keep_data"] = False
         again["images"][0]["deploy"] = "never"
         second = deploy(request(again))
     with up(layout):
-        after = digest(devices["one"]), digest(devices["data"])
-        assert after == before
+        assert digest(devices["one"]) == before
+        # The image may have files for it: it was mounted.
         assert own_file(devices["data"]) == "precious"
         assert own_file(devices["two"], "boot/vmlinuz-1.0")
     assert first.boot_info
