@@ -29,6 +29,7 @@ from ipa_partitions.run import run
 # udev may start again what was just stopped, and look at it for a moment.
 TIMEOUT_S = 20
 _STEP_S = 0.1
+_SETTLE_S = 3
 
 _PROGRAMS = {
     "md": "mdadm",
@@ -73,8 +74,14 @@ def stop_all(
     while holders := [
         node for node in read_stacks().holders(names) if node.name not in but
     ]:
-        stopped |= {node.device for node in holders}
-        errors = [error for node in holders for error in _errors(node)]
+        if any(node.device in stopped for node in holders):
+            _let_udev_finish()
+        errors = []
+        for node in holders:
+            found = [*_errors(node)]
+            errors += found
+            if not found:
+                stopped.add(node.device)
         if len(holders) < fewest:
             fewest, end = len(holders), time.monotonic() + TIMEOUT_S
         if time.monotonic() > end:
@@ -85,6 +92,15 @@ def stop_all(
         time.sleep(_STEP_S)
     for device in stopped:
         _forget(Path(device))
+
+
+def _let_udev_finish() -> None:
+    """Wait until udev has seen what it did when it started something again.
+
+    To start an array changes its members, and every change starts it.
+    """
+    with suppress(CommandError):  # where there is none, or it is too slow
+        run("udevadm", "settle", f"--timeout={_SETTLE_S}")
 
 
 def _errors(node: Node) -> Iterator[CommandError]:
