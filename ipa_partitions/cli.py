@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
 import signal
 import sys
@@ -59,6 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             # A name that the terminal cannot show must not stop us.
             stream.reconfigure(errors="backslashreplace")
+    # What it says of a disk that is not meant is no line of ours.
+    logging.getLogger("ironic_python_agent").addHandler(logging.NullHandler())
     try:
         arguments = parse_arguments(argv)
         _VERBS[arguments.verb](arguments)

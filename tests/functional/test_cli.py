@@ -128,6 +128,18 @@ def test_a_disk_that_is_not_there_is_the_machine_s_fault(written):
     assert line.startswith("$.partitions[0].id: no disk is /dev/no-such-disk")
 
 
+def test_disks_that_are_not_meant_are_no_lines_of_their_own(written):
+    entry = {
+        "type": "disk",
+        "id": {"type": "hints", "value": {"rotational": True}},
+        "volumes": [],
+    }
+    ran = run("plan", written(partitions=[entry]), "--disk", "vda=1GiB")
+    assert ran.returncode == 1
+    (line,) = ran.stderr.splitlines()
+    assert line.startswith("$.partitions[0].id: no disk is rotational True")
+
+
 def test_a_reader_that_goes_away_is_no_traceback(written):
     reads, writes = os.pipe()
     os.close(reads)
