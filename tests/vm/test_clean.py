@@ -292,7 +292,7 @@ def test_the_copy_of_a_table_goes_where_it_is_on_a_disk_that_grew(disks):
         + """
         echo 0 409600 linear $A 0 | dmsetup create small
         echo 'label: gpt' | sfdisk --quiet /dev/mapper/small
-        dmsetup remove small
+        dmsetup remove --retry small
         """,
         disks,
     )
