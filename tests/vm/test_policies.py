@@ -23,7 +23,7 @@ from pathlib import Path
 import pytest
 
 from ipa_partitions.deploy import Request, deploy, make_plan, verify
-from ipa_partitions.disk.mount import mounted
+from ipa_partitions.disk.mount import READ_ONLY, mounted
 from ipa_partitions.errors import MachineErrors
 from ipa_partitions.resolved import ResolvedLayout
 from tests import everything, file_server, servers, tiny
@@ -102,7 +102,6 @@ def looked_at(
         if text and kind != "swap":
             with mounted(each.device) as root:
                 (root / "mine").write_text(text)
-        # To mount it may write already.
         digested = digest(each.device)
         mine = None if kind == "swap" else own_file(each.device)
         found[each.name] = (tags(each.device)["UUID"], digested, mine)
@@ -110,7 +109,7 @@ def looked_at(
 
 
 def own_file(device: str, name: str = "mine") -> str | None:
-    with mounted(device) as root:
+    with mounted(device, READ_ONLY) as root:
         file = root / name
         return file.read_text() if file.exists() else None
 
