@@ -91,8 +91,9 @@ def test_d_data_survives_a_redeployment_under_verify(
     again = documents.two_systems(images.url, partitions_policy="verify")
     old, *_ = again["partitions"][0]["volumes"]
     old["keep_data"] = False
-    node.set(instance_info={"image_info": again},
-             deploy_interface="partitions")  # fmt: skip
+    with node.maintained():
+        node.set(deploy_interface="partitions")
+    node.set(instance_info={"image_info": again})
     console = Console()
     shown = node.provision("rebuild", "active")
     up = console.system()
