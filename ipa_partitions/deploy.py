@@ -246,11 +246,13 @@ def switch_boot(
     """
 
     def job(where: Path) -> BootInfo:
-        if once and not _saves(where):
+        made = _menu_of(where)
+        if once and made and not made.menu.saves:
             raise MachineError(
                 "once", "GRUB cannot write where its menu is, as it has to"
             )
-        return switch(where, image, once, trial=_falls_back(where))
+        falls_back = made is not None and made.fallback
+        return switch(where, image, once, trial=falls_back)
 
     return _written(partition, job)
 
@@ -286,17 +288,11 @@ def refresh_boot(
     return _written(partition, job)
 
 
-def _falls_back(directory: Path) -> bool:
-    """Tell whether the menu was made so; an older one has no such file."""
+def _menu_of(directory: Path) -> menu_file.MenuFile | None:
+    """Return what the menu was made of; an older one has no such file."""
     with suppress(ImageError):
-        return menu_file.read(directory).fallback
-    return False
-
-
-def _saves(directory: Path) -> bool:
-    with suppress(ImageError):
-        return menu_file.read(directory).menu.saves
-    return True
+        return menu_file.read(directory)
+    return None
 
 
 def _written(partition: str | None, job: Callable[[Path], _Result]) -> _Result:
