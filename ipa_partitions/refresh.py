@@ -24,7 +24,7 @@ from ipa_partitions.boot import grubenv, menu_file
 from ipa_partitions.boot.entries import Bootable
 from ipa_partitions.boot.grub_cfg import render_menu
 from ipa_partitions.boot.menu import MenuEntry
-from ipa_partitions.disk.look import read_options
+from ipa_partitions.disk.look import to_read
 from ipa_partitions.disk.mount import UNTRUSTED
 from ipa_partitions.disk.rootfs import RootFs
 from ipa_partitions.disk.tree import Mount, mounted_tree
@@ -73,9 +73,7 @@ def _read(system: Bootable, devices: Mapping[str, str]) -> MenuEntry:
             raise ImageError(
                 f"there is no filesystem {place.uuid} for its {place.mount}"
             )
-        options = [read_options(device)]
-        if place.subvolume:
-            options.append(f"subvol={place.subvolume}")
-        mounts.append(Mount(device, place.mount, tuple(options)))
+        options = (f"subvol={place.subvolume}",) if place.subvolume else ()
+        mounts.append(to_read(Mount(device, place.mount, options)))
     with mounted_tree(mounts, UNTRUSTED) as where:
         return system.entry(RootFs(where))

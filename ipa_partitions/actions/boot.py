@@ -30,7 +30,7 @@ from ipa_partitions.boot.loader import BootLoader, Target
 from ipa_partitions.boot.menu import Menu, MenuEntry, Serial
 from ipa_partitions.boot.signature import is_enforced, refusal, trusted
 from ipa_partitions.boot_info import BootDirectory
-from ipa_partitions.disk.look import read_options
+from ipa_partitions.disk.look import to_read
 from ipa_partitions.disk.mount import READ_ONLY
 from ipa_partitions.disk.rootfs import RootFs
 from ipa_partitions.disk.tree import mounted_tree
@@ -93,10 +93,7 @@ def mounted_system(system: System) -> Iterator[RootFs]:
 @contextmanager
 def _looked_at(system: System) -> Iterator[RootFs]:
     """Mount it as ``mounted_system`` does, and write no journal's rest."""
-    places = [
-        place._replace(options=(*place.options, read_options(place.device)))
-        for place in (volume.place for volume in _read(system))
-    ]
+    places = [to_read(volume.place) for volume in _read(system)]
     with mounted_tree(places) as where:
         yield RootFs(where)
 

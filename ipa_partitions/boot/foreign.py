@@ -28,11 +28,7 @@ from dataclasses import dataclass
 from ipa_partitions.boot.entries import Bootable, Place
 from ipa_partitions.boot.image_text import printable, read_lines
 from ipa_partitions.boot.menu import ChainEntry, MenuEntry
-from ipa_partitions.disk.look import (
-    devices_by_uuid,
-    filesystem_tags,
-    read_options,
-)
+from ipa_partitions.disk.look import devices_by_uuid, filesystem_tags, to_read
 from ipa_partitions.disk.mount import UNTRUSTED
 from ipa_partitions.disk.probe import filesystem_devices
 from ipa_partitions.disk.rootfs import RootFs
@@ -107,20 +103,16 @@ def _entries(found: Found) -> Iterator[MenuEntry | ChainEntry]:
         yield ChainEntry(name, title, uuid, found.path)
         return
     places = [Place("/", uuid)]
-    mounts = [_mount(found.device, "/")]
+    mounts = [to_read(Mount(found.device, "/"))]
     with mounted_tree(mounts, UNTRUSTED) as where:
         boot = _boot_place(RootFs(where))
     if boot:
         device, boot_uuid = boot
         places.append(Place("/boot", boot_uuid))
-        mounts.append(_mount(device, "/boot"))
+        mounts.append(to_read(Mount(device, "/boot")))
     with mounted_tree(mounts, UNTRUSTED) as where:
         system = Bootable(name, found.device, uuid, tuple(places))
         yield system.entry(RootFs(where))
-
-
-def _mount(device: str, where: str) -> Mount:
-    return Mount(device, where, (read_options(device),))
 
 
 def _boot_place(root: RootFs) -> tuple[str, str] | None:

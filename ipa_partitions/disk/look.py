@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ipa_partitions.disk.mount import READ_ONLY, UNTRUSTED
+from ipa_partitions.disk.tree import Mount
 from ipa_partitions.run import run
 
 _NO_REPLAY = {
@@ -64,3 +65,9 @@ def read_options(device: str) -> str:
     # To look must not write, nor does GRUB see what only the journal holds.
     unwritten = _NO_REPLAY.get(filesystem_tags(device).get("TYPE", ""))
     return f"{READ_ONLY},{unwritten}" if unwritten else READ_ONLY
+
+
+def to_read(mount: Mount) -> Mount:
+    """Return ``mount`` with what it takes to read it, see above."""
+    options = (*mount.options, read_options(mount.device))
+    return mount._replace(options=options)
