@@ -96,7 +96,13 @@ class TwoSystemsTest(test.BaseTestCase):
         self.assertEqual(set(documents.NAMES), set(documents.uuids(first)))
 
         again = self.document(policy="verify", keep_first=False)
-        self.client.update(self.uuid, instance_info={"image_info": again})
+        instance_info = {
+            "image_info": again,
+            # Ironic 39 fails on a rebuild without an image of its own.
+            "image_source": CONF.ipa_partitions.image_url,
+            "image_type": "partition",
+        }
+        self.client.update(self.uuid, instance_info=instance_info)
         self.client.provision(self.uuid, "rebuild")
         second = self.boot_info(self.wait("active"))
         changed = {

@@ -93,7 +93,14 @@ def test_d_data_survives_a_redeployment_under_verify(
     old["keep_data"] = False
     with node.maintained():
         node.set(deploy_interface="partitions")
-    node.set(instance_info={"image_info": again})
+    # Ironic 39 fails on a rebuild without an image of its own.
+    node.set(
+        instance_info={
+            "image_info": again,
+            "image_source": again["images"][0]["image_pull_url"],
+            "image_type": "partition",
+        }
+    )
     console = Console()
     shown = node.provision("rebuild", "active")
     up = console.system()
