@@ -48,7 +48,7 @@ test: packages lint docs test-conductor test-tempest
 TESTS := tests/unit tests/functional tests/vm -m 'not long'
 
 test-all: packages $(TOX)
-	$(TOX_AS_ROOT) -e py3 -- $(TESTS)
+	$(TOX_AS_ROOT) -e py3 -- --durations=20 $(TESTS)
 
 test-unit: $(TOX)
 	$(TOX) run -qq -e unit
