@@ -23,7 +23,7 @@ from typing import Any
 
 from ironic.conductor import task_manager
 from ironic.drivers import base
-from ironic.drivers.modules import agent, agent_base
+from ironic.drivers.modules import agent, agent_base, pxe_base
 
 from ipa_partitions.conductor import documents, follow_up, results
 from ipa_partitions.step_arguments import ARGUMENTS
@@ -76,8 +76,10 @@ class PartitionsDeploy(agent.CustomAgentDeploy):  # type: ignore[misc]
         if follow_up.target(task.node) == follow_up.LOCAL:
             super().prepare_instance_boot(task)
             return
-        # Else what is left of the agent's ramdisk is booted once more.
-        task.driver.boot.clean_up_ramdisk(task)
+        # Else what is left of the agent's ramdisk is booted once more. Media
+        # are ejected below; here that would switch off a running agent.
+        if isinstance(task.driver.boot, pxe_base.PXEBaseMixin):
+            task.driver.boot.clean_up_ramdisk(task)
         try:
             with follow_up.booting_the_root(task):
                 task.driver.boot.prepare_instance(task)

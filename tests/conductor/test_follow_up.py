@@ -115,13 +115,12 @@ class VirtualMediaTest(base.TestCase):
     def test_a_deployment_ends_with_it(self):
         node = self.node(**AFTER)
         with (
-            mock.patch.object(
-                boot.RedfishVirtualMediaBoot, "clean_up_ramdisk"
-            ) as clean_up,
+            mock.patch.object(conductor_utils, "node_power_action") as power,
             self.task(node) as task,
         ):
             task.driver.deploy.prepare_instance_boot(task)
-        self.assertTrue(clean_up.called)
+        # The agent is still asked for its logs, and to power off.
+        self.assertFalse(power.called)
         self.booted()
         self.unchanged(node)
 
@@ -178,9 +177,6 @@ class VirtualMediaTest(base.TestCase):
         self.inserted.side_effect = exception.RedfishError(error="no slot")
         node = self.node(**AFTER)
         with (
-            mock.patch.object(
-                boot.RedfishVirtualMediaBoot, "clean_up_ramdisk"
-            ),
             mock.patch("ironic.drivers.modules.deploy_utils.set_failed_state"),
             self.task(node) as task,
         ):
@@ -208,7 +204,7 @@ class NetworkTest(base.TestCase):
         self.config(http_url="http://ironic", group="deploy")
         with (
             mock.patch.object(pxe_utils, "cache_ramdisk_kernel") as cached,
-            mock.patch.object(pxe_utils, "clean_up_pxe_env"),
+            mock.patch.object(pxe_utils, "clean_up_pxe_env") as cleaned,
             mock.patch.object(pxe_base.dhcp_factory, "DHCPFactory"),
             mock.patch.object(boot_mode_utils, "sync_boot_mode"),
             mock.patch.object(
@@ -221,6 +217,7 @@ class NetworkTest(base.TestCase):
                 task.driver.deploy.prepare(task)
             else:
                 task.driver.deploy.prepare_instance_boot(task)
+        self.assertEqual(state == states.DEPLOYING, cleaned.called)
         self.assertEqual({"kernel", "ramdisk"}, {*cached.call_args[0][1]})
         node.refresh()
         self.assertEqual(info, node.instance_info)
