@@ -69,6 +69,41 @@ class PartitionsDeploy(agent.CustomAgentDeploy):  # type: ignore[misc]
         """Run the agent's step of that name, without being asked to."""
         return agent_base.execute_step(task, task.node.deploy_step, "deploy")
 
+    # The agent's, too. Ironic knows them here before the agent runs, and so
+    # are their documents.
+
+    @base.deploy_step(priority=0, argsinfo=ARGUMENTS)  # type: ignore[untyped-decorator]
+    @task_manager.require_exclusive_lock  # type: ignore[untyped-decorator]
+    def apply_partitions(
+        self,
+        task: Any,
+        image_info: object = None,
+        layout: str | None = None,
+        configdrive: object = None,
+    ) -> Any:
+        """Run the agent's step of that name, if it is asked for."""
+        return agent_base.execute_step(task, task.node.deploy_step, "deploy")
+
+    @base.deploy_step(priority=0, argsinfo=ARGUMENTS)  # type: ignore[untyped-decorator]
+    @task_manager.require_exclusive_lock  # type: ignore[untyped-decorator]
+    def verify_partitions(
+        self,
+        task: Any,
+        image_info: object = None,
+        layout: str | None = None,
+        configdrive: object = None,
+    ) -> Any:
+        """Run the agent's step of that name, if it is asked for."""
+        return agent_base.execute_step(task, task.node.deploy_step, "deploy")
+
+    def process_next_step(
+        self, task: Any, step_type: str, **kwargs: Any
+    ) -> Any:
+        """Keep what service steps did, while the agent can be asked."""
+        if step_type == "service":
+            results.keep_service(task)
+        return super().process_next_step(task, step_type, **kwargs)
+
     @base.deploy_step(priority=60)  # type: ignore[untyped-decorator]
     @task_manager.require_exclusive_lock  # type: ignore[untyped-decorator]
     def prepare_instance_boot(self, task: Any) -> None:
@@ -100,8 +135,7 @@ class PartitionsDeploy(agent.CustomAgentDeploy):  # type: ignore[misc]
         super().prepare(task)
 
     def tear_down_service(self, task: Any) -> None:
-        """Keep what service steps did; then boot the instance again."""
-        results.keep_service(task)
+        """Boot the instance again, from where it is wanted."""
         with follow_up.booting_the_root(task):
             super().tear_down_service(task)
 

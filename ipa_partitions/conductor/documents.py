@@ -14,7 +14,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ironic.common.exception import InvalidParameterValue
@@ -22,6 +22,7 @@ from ironic.common.exception import InvalidParameterValue
 from ipa_partitions import layout
 from ipa_partitions.errors import LayoutErrors
 from ipa_partitions.layout import sources
+from ipa_partitions.layout.mounts import contents
 
 # The steps that take a document, whoever runs them.
 STEPS = ("deploy_partitions", "apply_partitions", "verify_partitions")
@@ -59,11 +60,26 @@ def refuse_bad_steps(node: Any, steps: Iterable[Mapping[str, Any]]) -> None:
 def kernel_params(
     node: Any, image_info: object = None, layout_name: str | None = None
 ) -> str:
-    """Return what the document adds to kernel command lines, or ``""``."""
+    """Return what the document adds to kernel command lines, or ``""``.
+
+    That is where the root of its default system is, if that is a subvolume,
+    and its ``kernel_params``.
+    """
     found = sources.given(_plain(node), image_info, layout_name)
     if found is None:
         return ""
-    return layout.parse(found.image_info).kernel_params
+    parsed = layout.parse(found.image_info)
+    return " ".join((*_root_flags(parsed), parsed.kernel_params)).strip()
+
+
+def _root_flags(parsed: layout.Layout) -> Iterator[str]:
+    # The first that is the default, else the first: False sorts before True.
+    for system in sorted(parsed.systems, key=lambda i: not i.boot)[:1]:
+        for _, content in contents(parsed):
+            if system.name in content.images:
+                for each in content.subvolumes:
+                    if each.mount == "/":
+                        yield f"rootflags=subvol={each.name}"
 
 
 def _plain(node: Any) -> dict[str, Any]:

@@ -134,6 +134,8 @@ def booting_the_root(task: Any) -> Iterator[None]:
         yield
         return
     line = command_line(node)
+    # Ironic takes an image that it does not know for one of a whole disk.
+    node.set_driver_internal_info("is_whole_disk_image", False)
     before = node.instance_info
     own_interface = node.get_interface
     node.instance_info = {

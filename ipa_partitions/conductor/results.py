@@ -13,8 +13,8 @@
 """Keep with the node what a deployment found out: SPEC 4.3.
 
 Ironic logs the result of a step and drops it. Hooks run for deploy steps
-only, with the node locked; what service steps did is asked of the agent
-before it is told to go.
+only, with the node locked; of service steps the agent is asked with each of
+its heartbeats, since at their end Ironic has forgotten where it is.
 """
 
 from __future__ import annotations
@@ -60,28 +60,27 @@ def keep_deployment(task: Any, command: Mapping[str, Any]) -> None:
     Raises ValueError, which fails the deployment, for a UUID that is none.
     """
     node = task.node
-    _keep_deployed(node, _result(command, "deploy"), node.deploy_step)
-    node.save()
+    if _is_ours(node):
+        _keep_deployed(node, _result(command, "deploy"), node.deploy_step)
+        node.save()
 
 
 @agent_base.post_deploy_step_hook("deploy", "switch_boot")  # type: ignore[untyped-decorator]
 def keep_switch(task: Any, command: Mapping[str, Any]) -> None:
     """Store boot-info as ``switch_boot`` has left it."""
-    _keep_boot_info(task.node, _result(command, "deploy"))
-    task.node.save()
+    if _is_ours(task.node):
+        _keep_boot_info(task.node, _result(command, "deploy"))
+        task.node.save()
+
+
+def _is_ours(node: Any) -> bool:
+    """Tell whether it is forgotten again: a hook runs for every node."""
+    return bool(node.deploy_interface == "partitions")
 
 
 def keep_service(task: Any) -> None:
     """Store what the service steps of a running agent have left."""
-    try:
-        commands = agent_client.get_client(task).get_commands_status(task.node)
-    except Exception as error:
-        # The agent may be gone already; the steps have run all the same.
-        LOG.warning(
-            "Node %s: boot-info after service is not known: %s",
-            task.node.uuid, error,
-        )  # fmt: skip
-        return
+    commands = agent_client.get_client(task).get_commands_status(task.node)
     for step, result in _serviced(commands):
         if step.get("step") == "switch_boot":
             _keep_boot_info(task.node, result)
@@ -121,7 +120,7 @@ def _keep_served(
 def _keep_deployed(node: Any, result: Mapping[str, Any], step: object) -> None:
     """Store the root's UUID, boot-info, and what its command line has.
 
-    Raises ValueError for a UUID that is none.
+    Raises ValueError for a UUID that is none, and for a long line.
     """
     root_uuid = result.get("root_uuid")
     if root_uuid is not None:
@@ -136,6 +135,10 @@ def _keep_deployed(node: Any, result: Mapping[str, Any], step: object) -> None:
         )
     except PartitionsError:
         params = ""  # the agent, with another release, understood it
+    if len(params.encode()) > _LIMIT_BYTES:
+        raise ValueError(
+            f"the kernel_params are more than {_LIMIT_BYTES} bytes"
+        )
     if params:
         node.set_driver_internal_info(KERNEL_PARAMS, params)
     else:

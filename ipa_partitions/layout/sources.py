@@ -167,12 +167,6 @@ def _with_images(
     url = instance.get("image_url") or instance.get("image_source")
     if "images" in document or not url:
         return document
-    if instance.get("image_type") == "whole-disk":
-        raise _error(
-            "there are none, and the image of instance_info is a whole-disk"
-            " image, which does not go into a layout",
-            at="$.images",
-        )
     names = set(_images_named(document))
     image = {
         "name": names.pop() if len(names) == 1 else "image",
@@ -205,5 +199,5 @@ def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _error(problem: str, at: str = "$") -> LayoutErrors:
-    return LayoutErrors([LayoutError(at, problem)])
+def _error(problem: str) -> LayoutErrors:
+    return LayoutErrors([LayoutError("$", problem)])

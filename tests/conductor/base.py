@@ -61,7 +61,7 @@ FOLLOW_UP = {
 
 ENABLED = {
     "enabled_hardware_types": ["partitions-redfish", "partitions-ipmi"],
-    "enabled_deploy_interfaces": ["partitions", "direct"],
+    "enabled_deploy_interfaces": ["partitions", "direct", "custom-agent"],
     "enabled_boot_interfaces": ["redfish-virtual-media", "ipxe", "pxe"],
     "enabled_management_interfaces": ["redfish", "ipmitool"],
     "enabled_power_interfaces": ["redfish", "ipmitool"],

@@ -32,7 +32,7 @@ LINE = f"root=UUID={base.ROOT_UUID} ro quiet"
 KNOWN = {
     "root_uuid_or_disk_id": base.ROOT_UUID,
     "partitions_kernel_params": "quiet",
-    "is_whole_disk_image": False,
+    "is_whole_disk_image": True,  # Ironic's guess of what it does not know
 }
 AFTER = {
     "provision_state": states.DEPLOYING,

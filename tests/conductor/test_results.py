@@ -112,6 +112,42 @@ class DeployStepTest(base.TestCase):
         )
         self.assertNotIn("boot_info", info)
 
+    def test_a_root_that_is_a_subvolume_is_on_its_command_line(self):
+        root = {
+            "type": "partition", "size": "remaining", "file_system": "btrfs",
+            "subvolumes": [{"name": "@", "mount": "/"}],
+        }  # fmt: skip
+        document = base.GOOD | {
+            "partitions": [base.DISK | {"volumes": [root]}],
+            "images": [base.IMAGE | {"disk_format": "tar"}],
+            "deploy_data": {"kernel_params": "quiet"},
+        }
+        info = self.heartbeat(
+            "deploy_partitions", RESULT,
+            instance_info={"image_info": document},
+        )  # fmt: skip
+        self.assertEqual(
+            "rootflags=subvol=@ quiet", info["partitions_kernel_params"]
+        )
+
+    def test_kernel_params_over_8_kib_fail_the_deployment(self):
+        params = {"deploy_data": {"kernel_params": "a" * 8193}}
+        self.heartbeat(
+            "deploy_partitions", RESULT,
+            instance_info={"image_info": base.GOOD | params},
+        )  # fmt: skip
+        self.assertIn("more than 8192 bytes", self.failure)
+
+    def test_nodes_of_other_interfaces_are_left_alone(self):
+        for name, result in (
+            ("deploy_partitions", RESULT), ("switch_boot", SWITCHED),
+        ):  # fmt: skip
+            info = self.heartbeat(
+                name, result, deploy_interface="custom-agent"
+            )
+            self.assertNotIn("boot_info", info)
+            self.assertNotIn("root_uuid_or_disk_id", info)
+
     def test_a_uuid_that_is_none_fails_the_deployment(self):
         self.heartbeat(
             "deploy_partitions", RESULT | {"root_uuid": "x init=/bin/sh"}
@@ -136,11 +172,13 @@ class DeployStepTest(base.TestCase):
 
 
 class ServiceTest(base.TestCase):
-    """Service steps have no hooks: the agent is asked at their end."""
+    """Service steps have no hooks: the agent is asked with a heartbeat."""
 
-    def serviced(self, *commands, **failure):
+    def serviced(self, *commands):
         node = self.node(
-            provision_state=states.SERVICING,
+            provision_state=states.SERVICEWAIT,
+            target_provision_state=states.ACTIVE,
+            service_step=step("verify_partitions"),
             driver_internal_info={
                 "boot_info": base.BOOT_INFO,
                 "root_uuid_or_disk_id": "0123-4567",
@@ -151,15 +189,13 @@ class ServiceTest(base.TestCase):
             mock.patch.object(
                 agent_client.AgentClient,
                 "get_commands_status",
-                **failure or {"return_value": [*commands]},
+                return_value=[*commands],
             ),
-            mock.patch.object(
-                deploy_utils, "tear_down_inband_service"
-            ) as tear_down,
+            mock.patch.object(agent_base, "_continue_steps"),
+            mock.patch.object(agent_base, "_step_failure_handler"),
             self.task(node) as task,
         ):
-            task.driver.deploy.tear_down_service(task)
-        self.assertTrue(tear_down.called)
+            task.driver.deploy.continue_servicing(task)
         node.refresh()
         self.info = node.driver_internal_info
         return self.info["boot_info"]
@@ -189,10 +225,22 @@ class ServiceTest(base.TestCase):
             command("service", "switch_boot", None),
         ))  # fmt: skip
 
-    def test_an_agent_that_is_gone_hinders_nothing(self):
-        self.assertEqual(
-            base.BOOT_INFO, self.serviced(side_effect=OSError("gone"))
+    def test_the_end_of_service_finds_no_agent_and_asks_none(self):
+        node = self.node(
+            provision_state=states.SERVICING, driver_internal_info={}
         )
+        with (
+            mock.patch.object(
+                agent_client.AgentClient, "get_commands_status"
+            ) as asked,
+            mock.patch.object(
+                deploy_utils, "tear_down_inband_service"
+            ) as tear_down,
+            self.task(node) as task,
+        ):
+            task.driver.deploy.tear_down_service(task)
+        self.assertTrue(tear_down.called)
+        self.assertFalse(asked.called)
 
 
 class ForgetTest(base.TestCase):

@@ -17,9 +17,11 @@ from __future__ import annotations
 from unittest import mock
 
 from ironic.common import exception, states
+from ironic.conductor import steps as conductor_steps
 from ironic.conductor import utils as conductor_utils
 from ironic.drivers.modules.redfish import boot
 
+from ipa_partitions.conductor import documents
 from tests.conductor import base
 
 
@@ -147,6 +149,29 @@ class StepsTest(base.TestCase):
             told = self.deploy(self.step(image_info=base.GOOD), step)
             for path in base.PATHS:
                 self.assertIn(path, told)
+
+    def test_ironic_itself_knows_them_before_the_agent_runs(self):
+        for name in documents.STEPS:
+            asked = self.step(name, image_info=base.BAD)
+            node = self.node(
+                provision_state=states.DEPLOYING,
+                driver_internal_info={"user_deploy_steps": [asked]},
+            )
+            with (
+                mock.patch.object(conductor_utils, "node_power_action") as on,
+                self.task(node) as task,
+            ):
+                conductor_steps.set_node_deployment_steps(
+                    task, skip_missing=True
+                )
+                error = self.assertRaises(
+                    exception.InvalidParameterValue,
+                    task.driver.deploy.deploy,
+                    task,
+                )
+            self.assertFalse(on.called)
+            for path in base.PATHS:
+                self.assertIn(path, str(error))
 
     def test_two_documents_are_one_too_many(self):
         told = self.deploy(self.step(image_info=base.GOOD, layout="good"))

@@ -116,6 +116,8 @@ def test_d_data_survives_a_redeployment_under_verify(
 
 def test_steps_run_by_runbooks(two_systems: Node, console: Console):
     node = two_systems
+    with node.maintained():
+        node.set(deploy_interface="partitions")
     image_info = documents.two_systems("http://images.invalid")
     api("POST", "/v1/runbooks", {
         "name": "CUSTOM_SWITCH",
@@ -127,8 +129,10 @@ def test_steps_run_by_runbooks(two_systems: Node, console: Console):
         ],
     })  # fmt: skip
     api("PUT", f"/v1/nodes/{node.uuid}/traits/CUSTOM_SWITCH")
-    node.provision("service", "active", runbook="CUSTOM_SWITCH")
+    shown = node.provision("service", "active", runbook="CUSTOM_SWITCH")
     assert console.system().version == "12"
+    boot_info = shown["driver_internal_info"]["boot_info"]
+    assert boot_info == evidence.boot_info_on_the_disk()
 
 
 def test_nothing_leaves_the_namespace():

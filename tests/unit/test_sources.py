@@ -103,7 +103,9 @@ URL = {"name": "debian", "image_pull_url": "http://images/debian.raw"}
      [URL | {"checksum": "d" * 64}]),
     (WITHOUT_IMAGES, {}, None),
     (WITHOUT_IMAGES | {"images": []}, CLASSIC, []),
-    ({"partitions": []}, {"image_source": "file:///x"},
+    # What Ironic takes all for that it does not know better.
+    ({"partitions": []}, {"image_source": "file:///x",
+                          "image_type": "whole-disk"},
      [{"name": "image", "image_pull_url": "file:///x"}]),
 ])  # fmt: skip
 def test_a_document_without_images_takes_the_instance_s(
@@ -112,12 +114,6 @@ def test_a_document_without_images_takes_the_instance_s(
     found = find({"instance_info": instance}, image_info=document)
     assert found.image_info.get("images") == images
     assert "images" not in WITHOUT_IMAGES
-
-
-def test_a_whole_disk_image_goes_into_no_layout():
-    node = {"instance_info": CLASSIC | {"image_type": "whole-disk"}}
-    with pytest.raises(LayoutErrors, match=r"\$\.images: .*whole-disk"):
-        find(node, image_info=WITHOUT_IMAGES)
 
 
 OWN = WITHOUT_IMAGES | {"configdrive": "http://own"}
