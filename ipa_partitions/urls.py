@@ -96,6 +96,9 @@ def _checked_scheme(url: str) -> str:
         raise ValueError(f"{public_url(url)!r} names no host")
     elif scheme == "rsync" and not parts.path.strip("/"):
         raise ValueError(f"{public_url(url)!r} names no module")
+    elif scheme == "rsync" and parts.password is not None:
+        # rsync takes none from there, and would have it on its command line.
+        raise ValueError(f"{public_url(url)!r} has a password")
     elif scheme == "oci" and (
         not OCI_PATH.fullmatch(parts.path) or parts.query or parts.fragment
     ):

@@ -164,18 +164,27 @@ def _push(pushed: Pushed, url: str, certificate: Path) -> None:
 
 @contextmanager
 def token_registry(
-    pushed: Pushed, certificate: Path
+    pushed: Pushed, certificate: Path, good_for: int = 1000
 ) -> Iterator[tuple[str, list[str]]]:
-    """Serve ``pushed`` to who has fetched a token; yield host and paths."""
+    """Serve ``pushed`` to who has fetched a token; yield host and paths.
+
+    One is given for a user and password, and good for some requests.
+    """
     asked: list[str] = []
+    left: dict[str, int] = {}
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked.append(self.path)
             told = self.headers.get("Authorization", "")
             if self.path.startswith("/token?"):
-                self._answer(200, "text/plain", to_json({"token": told}))
-            elif not told.startswith("Bearer "):
+                if not told.startswith("Basic "):
+                    self._answer(403, "text/plain", b"")
+                    return
+                left[f"Bearer {len(left)}"] = good_for
+                token = {"token": f"{len(left) - 1}"}
+                self._answer(200, "text/plain", to_json(token))
+            elif not left.get(told):
                 self.send_response(401)
                 self.send_header(
                     "WWW-Authenticate",
@@ -185,6 +194,7 @@ def token_registry(
                 self.send_header("Content-Length", "0")
                 self.end_headers()
             else:
+                left[told] -= 1
                 self._send(self.path.rpartition("/")[2])
 
         def _send(self, name: str) -> None:

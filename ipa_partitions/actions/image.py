@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Self
@@ -117,12 +117,9 @@ class DeployImage:
         """Deploy it; when that fails nobody can mount what was made."""
         image = self._image
         deployer = deployer_of(image)
-        base = self.system.target
-        with (
-            device.unmountable_on_failure(base.device)
-            if base.is_new
-            else nullcontext()
-        ):
+        with ExitStack() as stack:
+            for new in self._new_devices():
+                stack.enter_context(device.unmountable_on_failure(new))
             if deployer.kind == "files":
                 with self._opened_tree() as (root, target):
                     self._alone(root, lambda: deployer.execute(image, target))
@@ -130,6 +127,16 @@ class DeployImage:
                 self._copy(deployer, misfit)
             else:
                 deployer.execute(image, self._block_target)
+
+    def _new_devices(self) -> frozenset[str]:
+        """Its new volumes; of those below its own that no other one has."""
+        own = (self._image.name,)
+        below = (v for v in self.system.below if v.content.images == own)
+        return frozenset(
+            volume.device
+            for volume in (self.system.target, *below)
+            if volume.is_new
+        )
 
     def _misfit(self, deployer: BlockDeployer) -> MisfitError | None:
         """Return why the image has to be copied, None if it has not.

@@ -21,6 +21,7 @@ names. Members are passed on as they are, byte for byte.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -37,13 +38,17 @@ _HARD_LINK, _DIRECTORY, _SPARSE = b"1", b"5", b"S"
 _FILES = (b"0", b"\0", b"7", _SPARSE)
 # Where the old style of GNU says that more of a sparse file's map follows.
 _MAP_GOES_ON, _MORE_MAP_GOES_ON = 482, 504
-_MEMBERS_MAX = 10_000_000
+# Of all names that are kept: two million and more, of usual length.
+_NAMES_BYTES = 512 * 1024**2
+# What a set takes for each that is in it, besides the name.
+_SLOT_BYTES = 100
 
 # https://github.com/opencontainers/image-spec, layer.md
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
 
-_PAX = re.compile(rb"(\d+) ([^=]+)=")
+_PAX = re.compile(rb"(\d{1,9}) ([^=]+)=")
+_SIZE = re.compile(r"\d{1,19}")
 
 
 @dataclass
@@ -53,6 +58,13 @@ class _Names:
     hiding: set[str] = field(default_factory=set)
     opaque: set[str] = field(default_factory=set)
     directories: set[str] = field(default_factory=set)
+    size_bytes: int = 0
+
+    def count(self, path: str) -> None:
+        """Note that ``path`` is to be kept; raises ImageError."""
+        self.size_bytes += sys.getsizeof(path) + _SLOT_BYTES
+        if self.size_bytes > _NAMES_BYTES:
+            raise ImageError("the names in its layers have no end")
 
     def add(self, other: _Names) -> None:
         self.hiding |= other.hiding
@@ -95,20 +107,18 @@ def merged(layers: Iterable[Iterator[bytes]]) -> Iterator[bytes]:
     """
     above = _Names()
     for layer in layers:
-        own = _Names()
+        own = _Names(size_bytes=above.size_bytes)
         yield from _layer(_Reader(layer), above, own)
         above.add(own)
+        above.size_bytes = own.size_bytes
     yield _END
 
 
 def _layer(reader: _Reader, above: _Names, own: _Names) -> Iterator[bytes]:
     hidden: set[str] = set()
-    count = 0
     while member := _next_member(reader):
-        count += 1
-        if count > _MEMBERS_MAX:
-            raise ImageError("a layer has no end")
         path = _normal(member.path)
+        own.count(path)
         folder, _, name = path.rpartition("/")
         if name.startswith(_WHITEOUT):
             _note_whiteout(own, folder, name)
@@ -233,7 +243,7 @@ def _pax(data: bytes) -> dict[str, str]:
         name = _text(match[2])
         found[name] = value.decode("utf-8", "surrogateescape")
         data = data[length:]
-    if not found.get("size", "0").isdecimal():
+    if not _SIZE.fullmatch(found.get("size", "0")):
         raise ImageError("a layer has damaged pax records")
     return found
 

@@ -121,10 +121,11 @@ class Registry:
     def __init__(self, url: str, access: Access) -> None:
         self.name = public_url(url)
         self.reference = parse_reference(url)
-        self._access = access
         if not access.authorization:
             known = _known_user(self.reference.host)
-            self._access = replace(access, authorization=known)
+            access = replace(access, authorization=known)
+        # The first is for who gives tokens, which are good for minutes.
+        self._own_access = self._access = access
 
     def artifact(self) -> Artifact:
         """Ask what the image is made of; raises ImageError."""
@@ -173,13 +174,16 @@ class Registry:
             realm
         ):
             raise ImageError(f"{self.name}: the registry takes no tokens")
+        if not realm.startswith("https://"):
+            raise ImageError(f"{self.name}: its tokens come by plain http")
         asked = {
             "service": words.get("service", ""),
             "scope": f"repository:{self.reference.repository}:pull",
         }
         url = f"{realm}?{urlencode(asked)}"
         try:
-            answer = json.loads(sources.read(url, _LIMIT_BYTES, self._access))
+            text = sources.read(url, _LIMIT_BYTES, self._own_access)
+            answer = json.loads(text)
             token = answer.get("token") or answer["access_token"]
         except (ValueError, LookupError, AttributeError, TypeError):
             raise ImageError(f"{public_url(url)}: gives no token") from None

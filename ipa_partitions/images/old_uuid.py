@@ -18,11 +18,13 @@ and entries of these.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
-from contextlib import suppress
 
 from ipa_partitions.disk.rootfs import RootFs
 from ipa_partitions.errors import ImageError
+
+LOG = logging.getLogger(__name__)
 
 # FAT has 32 bits: they may stand for anything.
 _LENGTH = 36
@@ -47,15 +49,19 @@ _FOLDERS = (
 def replace_uuid(root: RootFs, old: str, new: str) -> tuple[str, ...]:
     """Let the files of ``root`` name ``new`` instead; return their paths.
 
-    Those that are not there or cannot be read are left out.
+    Those that are not there are left out, and so are those that cannot be
+    read, with a warning.
     """
     if len(old) != _LENGTH or len(new) != _LENGTH or old == new:
         return ()
     changed = []
     for path in (*_FILES, *_found(root)):
-        with suppress(ImageError):
+        try:
             if root.replace(path, old.encode(), new.encode()):
                 changed.append(path)
+        except ImageError as error:
+            if root.is_file(path):
+                LOG.warning("may name the old UUID %s: %s", old, error)
     return tuple(changed)
 
 

@@ -32,16 +32,21 @@ _SAID_BYTES = 4096
 _Process = subprocess.Popen[bytes]
 
 
-def feed(argv: tuple[str, ...], blocks: Iterator[memoryview]) -> str:
+def feed(
+    argv: tuple[str, ...],
+    blocks: Iterator[memoryview],
+    watched: bytes = b"",
+) -> str:
     """Run ``argv`` with ``blocks`` as its standard input.
 
-    Returns the start of what it said as errors.
+    Returns the start of what it said as errors, and what came from
+    ``watched`` on, however late.
 
     All blocks are taken, also if the program wants no more. Raises
     CommandError for another exit code than 0, and what ``blocks`` raises,
     with the program ended.
     """
-    with _running(argv, stdin=subprocess.PIPE) as (process, said):
+    with _running(argv, subprocess.PIPE, watched=watched) as (process, said):
         _write_all(process, blocks)
     return _text(said)
 
@@ -113,6 +118,7 @@ def _running(
     argv: tuple[str, ...],
     stdin: int = subprocess.DEVNULL,
     stdout: int = subprocess.DEVNULL,
+    watched: bytes = b"",
 ) -> Iterator[tuple[_Process, bytearray]]:
     """Yield the running program, and the start of its complaints.
 
@@ -131,7 +137,7 @@ def _running(
     except OSError as error:
         raise CommandError(f"{argv[0]}: {error}") from error
     said = bytearray()
-    listener = threading.Thread(target=_listen, args=(process, said))
+    listener = threading.Thread(target=_listen, args=(process, said, watched))
     listener.start()
     try:
         yield process, said
@@ -193,8 +199,14 @@ def _write_all(process: _Process, blocks: Iterator[memoryview]) -> None:
                     is_listening = False
 
 
-def _listen(process: _Process, said: bytearray) -> None:
+def _listen(process: _Process, said: bytearray, watched: bytes) -> None:
     if process.stderr is None:
         return
+    room, recent = _SAID_BYTES, b""
     while data := process.stderr.read(_SAID_BYTES):
-        said += data[: _SAID_BYTES - len(said)]
+        recent = (recent + data)[-2 * _SAID_BYTES :]
+        if room <= 0 and watched and watched in recent:
+            data = b"\n" + recent[recent.index(watched) :]
+            room, watched = _SAID_BYTES, b""
+        said += data[: max(0, room)]
+        room -= len(data)

@@ -161,10 +161,13 @@ class Tree:
 
 
 def version_key(version: str) -> tuple[object, ...]:
-    """Return what versions are sorted by: their numbers as numbers."""
+    """Return what versions are sorted by: their numbers as numbers.
+
+    Of more digits than any has, a number is several.
+    """
     return tuple(
         (int(digits), "") if digits else (-1, text)
-        for digits, text in re.findall(r"(\d+)|(\D+)", version)
+        for digits, text in re.findall(r"(\d{1,99})|(\D+)", version)
     )
 
 

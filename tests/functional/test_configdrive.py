@@ -43,6 +43,7 @@ from tests.functional.file_images import (
     run,
     volume,
 )
+from tests.servers import Server
 
 PARTS = {
     "meta_data": {"uuid": "n-n", "hostname": "höst"},
@@ -247,6 +248,18 @@ def test_under_verify_the_partition_stays_and_its_content_is_new(
     assert verify(Request(described, firmware="bios")) == ()
     assert "cloud-config" not in caplog.text
     assert iso[:40] not in caplog.text
+
+
+def test_one_is_fetched_from_where_ironic_keeps_it(
+    tmp_path: Path, loop_disk: LoopDisk, server: Server
+) -> None:
+    iso = make_iso(tmp_path, "-J", "-r")
+    (server.folder / "drive").write_text(packed(iso))
+    device = loop_disk(400)
+    url = f"{server.url}/drive?temp_url_sig=hunter2"
+    deploy(Request(document(device, tmp_path), url, firmware="bios"))
+    assert probed(f"{device}p1")["LABEL"] == "config-2"
+    assert drive_of(device).startswith(iso)
 
 
 def drive_of(device: str) -> bytes:

@@ -59,6 +59,37 @@ def archive(tree: Path, file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
+@pytest.mark.parametrize("is_new", [True, False])
+def test_of_an_archive_that_is_another_nothing_can_be_used(
+    server: Server, loop_disk: LoopDisk, system_tree: Path, is_new: bool
+) -> None:
+    archive(system_tree, server.folder / "x.tar.zst")
+    volumes = [volume(loop_disk(64), mount) for mount in ("/", "/var")]
+    for number, each in enumerate(volumes):
+        content = replace(each.content, images=("debian12",))
+        volumes[number] = replace(each, is_new=is_new, content=content)
+        run("mkfs.ext4", "-q", each.device)
+        if not is_new:
+            with mounted(each.device) as there:
+                (there / "kept").write_text("from before")
+    deploy = action(
+        f"{server.url}/x.tar.zst",
+        *volumes,
+        compression="zstd",
+        digest="0" * 64,
+    )
+    with pytest.raises(ImageError, match="its sha256 is"):
+        deploy.execute()
+    for each in volumes:
+        if is_new:
+            with pytest.raises(CommandError), mounted(each.device):
+                pass
+        else:
+            with mounted(each.device) as there:
+                found = {path.name for path in there.iterdir()}
+            assert found - {"var"} == {"kept", "lost+found"}
+
+
 @pytest.mark.parametrize("name", ["x.tar", "x.tar.zst"])
 def test_an_archive_is_laid_over_all_volumes(
     server: Server, loop_disk: LoopDisk, system_tree: Path, name: str
@@ -235,8 +266,18 @@ def _member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> Any:
     return member
 
 
+def _noisy(count: int) -> list[Any]:
+    """Return members of which tar has something to say."""
+    members = [_member(f"noise{number}") for number in range(count)]
+    for member in members:
+        member.pax_headers = {"VENDOR.unheard.of": "x"}
+    return members
+
+
 @pytest.mark.parametrize(("members", "problem"), [
     ([_member("/etc/evil")], "has member names that begin with '/'"),
+    ([*_noisy(99), _member("/etc/evil"), *_noisy(99)],
+     "has member names that begin with '/'"),
     ([_member("a/../../evil")], r"contains '\.\.'"),
     ([_member("evil", tarfile.LNKTYPE, "/etc/passwd")],
      "Cannot hard link to"),

@@ -233,6 +233,15 @@ def test_a_token_is_fetched_where_it_is_asked_for(
     assert [path for path in asked if "token" in path] == [asked[1]]
 
 
+def test_another_token_is_fetched_when_one_is_no_longer_good(
+    pushed: Pushed, certificate: Path
+) -> None:
+    with token_registry(pushed, certificate, good_for=2) as (host, asked):
+        content = download(f"oci://{host}/library/image:latest")
+    assert b"etc/os" in content
+    assert len([path for path in asked if "token" in path]) == 2
+
+
 @pytest.mark.parametrize(("change", "problem"), [
     ("layer",    "the sha256 of a layer is"),
     ("short",    "ends too early|the sha256 of a layer|closed"),

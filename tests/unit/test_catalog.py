@@ -49,7 +49,7 @@ def test_a_url_is_a_system_a_release_and_maybe_a_label(url, wanted):
 def test_newer_versions_are_greater():
     versions = [
         "", "2023", "20240101", "20240101.1", "20240101.2", "20240101.10",
-        "20240102",
+        "20240102", "2" * 5000,
     ]  # fmt: skip
     keys = [version_key(version) for version in versions]
     assert keys == sorted(keys)

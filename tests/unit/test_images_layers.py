@@ -22,6 +22,7 @@ from collections.abc import Iterator
 import pytest
 
 from ipa_partitions.errors import ImageError
+from ipa_partitions.images import layers
 from ipa_partitions.images.layers import BLOCK_BYTES, merged
 
 LONG = "long/" + "x" * 180
@@ -107,7 +108,7 @@ def seen(*layers: bytes) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize(("layers", "wanted"), [
+@pytest.mark.parametrize(("stack", "wanted"), [
     ([["a/", ("a/b", "1"), ("c", "2")]], {"a": "-", "a/b": "1", "c": "2"}),
     ([[("a", "old")], [("a", "new")]], {"a": "new"}),
     ([[("./a", "old")], [("a", "new")]], {"a": "new"}),
@@ -138,8 +139,8 @@ def seen(*layers: bytes) -> dict[str, str]:
     ([[]], {}),
 ])  # fmt: skip
 @pytest.mark.parametrize("style", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
-def test_what_is_seen_of_layers(style, layers, wanted):
-    archives = [layer(*entries, style=style) for entries in layers]
+def test_what_is_seen_of_layers(style, stack, wanted):
+    archives = [layer(*entries, style=style) for entries in stack]
     assert seen(*archives) == wanted
 
 
@@ -184,13 +185,15 @@ def test_what_is_no_sound_layer_is_refused(archives, problem):
         seen(*archives)
 
 
-def test_damage_is_an_error_or_harmless():
-    chance = random.Random(1)
-    for _ in range(300):
-        damaged = bytearray(GOOD)
-        for _ in range(3):
-            damaged[chance.randrange(3000)] = chance.randrange(256)
-        try:
-            b"".join(merged([iter([bytes(damaged)])]))
-        except ImageError:
-            continue
+@pytest.mark.parametrize("name", ["{}" + "x" * 2**20, ".wh.{}", "{}"])
+def test_names_without_end_do_not_fill_the_memory(monkeypatch, name):
+    monkeypatch.setattr(layers, "_NAMES_BYTES", 2 * 2**20)
+
+    def members() -> Iterator[bytes]:
+        for number in range(50_000):
+            data = layer(name.format(number)).rstrip(b"\0")
+            yield data.ljust(-(-len(data) // BLOCK_BYTES) * BLOCK_BYTES, b"\0")
+
+    with pytest.raises(ImageError, match="names in its layers have no end"):
+        for _ in merged([members()]):
+            pass

@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 
 import pytest
@@ -21,7 +22,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipa_partitions.images.qcow2 import Qcow2Error, single_pass
-from ipa_partitions.images.qcow2.header import parse_header
+from ipa_partitions.images.qcow2 import tables as tables_module
+from ipa_partitions.images.qcow2.header import Header, parse_header
 from ipa_partitions.images.qcow2.single_pass import unfold
 from ipa_partitions.images.qcow2.start import read_start
 from ipa_partitions.images.qcow2.tables import Tables
@@ -115,6 +117,25 @@ def test_a_table_too_late_or_damage_is_an_error_of_ours(
         pass
     finally:
         single_pass.HELD_BYTES = kept
+
+
+def test_more_clusters_than_there_is_memory_for(monkeypatch):
+    """It was a traceback."""
+
+    def full(_: int, size_bytes: int) -> None:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr(tables_module.mmap, "mmap", full)
+    with pytest.raises(Qcow2Error, match="for which there is no memory"):
+        unfolded(Qcow2(9, DATA).build())
+
+
+def test_a_large_table_of_tables_is_not_asked_for_piece_by_piece():
+    """It took 32768 requests for 33 MiB."""
+    header = Header(3, 2**36, 9, 2**16, 2**21, "zlib")
+    asked = []
+    Tables(header, 2**25).preload(lambda *where: asked.append(where))
+    assert not asked
 
 
 def test_a_disk_of_no_size_is_nothing():

@@ -75,6 +75,15 @@ def test_boot_files_name_the_new_uuid_and_nothing_else_changes(
     assert (tmp_path / "boot/grub").is_symlink()
 
 
+def test_what_cannot_be_read_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "boot/grub").mkdir(parents=True)
+    (tmp_path / "boot/grub/grub.cfg").write_text(OLD.ljust(2**21))
+    assert replace_uuid(RootFs(tmp_path), OLD, NEW) == ()
+    assert f"may name the old UUID {OLD}" in caplog.text
+
+
 @pytest.mark.parametrize(("old", "new"), [
     ("ABCD-1234", NEW), (OLD, OLD), ("", NEW), (OLD, "ABCD-1234"),
 ])  # fmt: skip

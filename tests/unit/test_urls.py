@@ -44,6 +44,7 @@ def test_the_source_of_a_url(url, scheme):
     "file:x", "-oProxyCommand=x@h:y", "http://-h/x", "h::-x", "h:: x",
     "http://h/a b", "http://h/a\nb", "u@-h:x", "catalog:debian", "http://[::1",
     "catalog://a/b", "catalog://a", "ssh://h/p", "rsync://h", "rsync://h/",
+    "rsync://u:p@h/m",
 ])  # fmt: skip
 def test_what_is_no_url_of_an_image(url):
     with pytest.raises(ValueError):

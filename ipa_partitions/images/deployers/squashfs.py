@@ -12,9 +12,7 @@
 
 """Squashfs images: kept on a volume of their system, copied file by file.
 
-One can only be read with seeking, so it has to be somewhere, and memory is
-not the place: it is a file without a name on the roomiest volume of its own
-system, which is gone when it is closed, and when this program is killed.
+One can only be read with seeking, so it has to be somewhere.
 
 Where nothing is yet ``unsquashfs`` lays it down, on all processors. Else it
 is mounted and copied by rsync: over a system that is updated in place,
@@ -24,11 +22,10 @@ one file and is two in the image.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Literal
 
@@ -36,12 +33,10 @@ from ipa_partitions.disk import loop
 from ipa_partitions.disk.mount import READ_ONLY, mounted
 from ipa_partitions.errors import CommandError, ImageError
 from ipa_partitions.images import magic, stream
-from ipa_partitions.images.deployers import FileTarget
+from ipa_partitions.images.deployers import FileTarget, staged
 from ipa_partitions.images.image import Image
 from ipa_partitions.run import run
 
-# A loop device ends with a whole sector, an image need not.
-_SECTOR_BYTES = 4096
 # Of what is read ahead and not yet written; unsquashfs would take 256.
 _QUEUE_MIB = 32
 
@@ -69,9 +64,9 @@ class Squashfs:
 
     def execute(self, image: Image, target: FileTarget) -> None:
         """Fetch it, and copy what is in it; see FileDeployer."""
-        with tempfile.TemporaryFile(dir=target.roomy, buffering=0) as file:
-            _fetch(image, file)
-            if _is_bare(target.directory):
+        check = partial(_check_start, image)
+        with staged.verified(image, target.roomy, check) as file:
+            if staged.is_bare(target.directory):
                 _unpack(image, file, target.directory)
             else:
                 _update(image, file, target)
@@ -96,39 +91,6 @@ def _check_start(image: Image, head: bytes, free_bytes: int) -> int:
             f" {free_bytes}"
         )
     return size_bytes
-
-
-def _fetch(image: Image, file: IO[bytes]) -> None:
-    """Write the image into ``file``; raises ImageError if it is another."""
-    space = os.statvfs(file.fileno())
-    with stream.streamed(image) as plain:
-        head = b""
-        for block in plain.blocks:
-            if not head:
-                head = bytes(block[: magic.HEAD_BYTES])
-                _check_start(image, head, space.f_bavail * space.f_frsize)
-            _write(image, file, block)
-        plain.verify()
-    _write(image, file, bytes(-file.tell() % _SECTOR_BYTES))
-
-
-def _write(image: Image, file: IO[bytes], data: bytes | memoryview) -> None:
-    try:
-        while data:
-            data = data[file.write(data) :]
-    except OSError as error:
-        raise ImageError(
-            f"{image.public_url}: cannot be kept: {error.strerror}"
-        ) from error
-
-
-def _is_bare(directory: Path) -> bool:
-    """Tell whether there is nothing but directories, as of mount points."""
-    with os.scandir(directory) as entries:
-        return all(
-            entry.is_dir(follow_symlinks=False) and _is_bare(Path(entry))
-            for entry in entries
-        )
 
 
 def _unpack(image: Image, file: IO[bytes], directory: Path) -> None:

@@ -15,12 +15,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Literal
 
+from ipa_partitions.disk import loop
 from ipa_partitions.errors import CommandError, ImageError
 from ipa_partitions.images import magic, pipe, stream
-from ipa_partitions.images.deployers import FileTarget
+from ipa_partitions.images.deployers import FileTarget, staged
 from ipa_partitions.images.image import Image
 
 # It removes them, and says so.
@@ -41,9 +45,7 @@ class Tar:
     def validate(self, image: Image, target: FileTarget) -> None:
         """Look at the first member; see FileDeployer."""
         start = stream.peek(image)
-        if not magic.is_tar(start.head):
-            found = magic.look(start.head).name or "something else"
-            raise ImageError(f"{image.public_url}: is {found}, not tar")
+        _check_start(image, start.head)
         if start.least_bytes > target.free_bytes:
             raise ImageError(
                 f"{image.public_url}: its {start.least_bytes} bytes do not"
@@ -51,34 +53,56 @@ class Tar:
             )
 
     def execute(self, image: Image, target: FileTarget) -> None:
-        """Extract it; see FileDeployer."""
-        with stream.streamed(image) as plain:
-            try:
-                said = pipe.feed(
-                    (
-                        "tar",
-                        "--extract",
-                        "--file=-",
-                        f"--directory={target.directory}",
-                        "--numeric-owner",
-                        "--same-owner",
-                        "--preserve-permissions",
-                        "--acls",
-                        "--xattrs",
-                        "--xattrs-include=*",
-                        "--sparse",
-                    ),
-                    plain.blocks,
-                )
-            except CommandError as error:
-                raise ImageError(f"{image.public_url}: {error}") from error
-            # Of a member, or of what a hard link is to.
-            if found := _LEADING.search(said):
-                raise ImageError(
-                    f"{image.public_url}: has {found[2]} that begin with"
-                    f" {found[1]!r}"
-                )
-            plain.verify()
+        """Extract it; see FileDeployer.
+
+        On the way, where it makes a system; one that is there gets nothing
+        that was not verified before.
+        """
+        root = target.directory
+        if staged.is_bare(root, root.stat().st_dev):
+            with stream.streamed(image) as plain:
+                _extract(image, root, "-", plain.blocks)
+                plain.verify()
+        else:
+            check = partial(_check_start, image)
+            with staged.verified(image, target.roomy, check) as file:
+                _extract(image, root, loop.path_of(file), iter(()))
 
 
 TAR = Tar()
+
+
+def _check_start(image: Image, head: bytes, _: int = 0) -> None:
+    if not magic.is_tar(head):
+        found = magic.look(head).name or "something else"
+        raise ImageError(f"{image.public_url}: is {found}, not tar")
+
+
+def _extract(
+    image: Image, directory: Path, file: str, blocks: Iterator[memoryview]
+) -> None:
+    try:
+        said = pipe.feed(
+            (
+                "tar",
+                "--extract",
+                f"--file={file}",
+                f"--directory={directory}",
+                "--numeric-owner",
+                "--same-owner",
+                "--preserve-permissions",
+                "--acls",
+                "--xattrs",
+                "--xattrs-include=*",
+                "--sparse",
+            ),
+            blocks,
+            b"Removing leading `",
+        )
+    except CommandError as error:
+        raise ImageError(f"{image.public_url}: {error}") from error
+    # Of a member, or of what a hard link is to.
+    if found := _LEADING.search(said):
+        raise ImageError(
+            f"{image.public_url}: has {found[2]} that begin with {found[1]!r}"
+        )

@@ -81,8 +81,15 @@ class Tables:
         self.header = header
         # An image that long is mostly garbage.
         self._file_bytes = file_bytes or 4 * header.size_bytes + 2**26
-        self._owners = _numbers((self._file_bytes >> header.cluster_bits) + 1)
-        self.states = mmap.mmap(-1, max(1, header.clusters))
+        try:
+            self._owners = _numbers(
+                (self._file_bytes >> header.cluster_bits) + 1
+            )
+            self.states = mmap.mmap(-1, max(1, header.clusters))
+        except (OSError, OverflowError, MemoryError) as error:
+            raise Qcow2Error(
+                f"has {header.clusters} clusters, for which there is no memory"
+            ) from error
         self._extents = array("Q")
         self._guests = array("I")
         self._others = array("Q")
@@ -133,6 +140,8 @@ class Tables:
     def preload(self, read_at: ReadAt) -> None:
         """Read all tables at once, or those that ``read_at`` has."""
         header = self.header
+        if self.pending > _PRELOAD_TABLES:
+            return
         for at in range(header.l1_offset, self._l1_end, header.cluster_bytes):
             count = min(header.cluster_bytes, self._l1_end - at)
             if not self._preload(read_at, at, count):

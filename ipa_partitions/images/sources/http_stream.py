@@ -39,7 +39,8 @@ from ipa_partitions.images.sources.patience import Patience
 FIRST_WAITS_S = (0.5, 1, 2)
 WAITS_S = (0.5, 1, 2, 4, 8, 16)
 
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19}|\*)")
+_LENGTH = re.compile(r"\d{1,19}")
 
 
 class HttpStream:
@@ -115,10 +116,9 @@ class HttpStream:
                     or response.headers.get("Last-Modified") != self._modified
                 ):
                     return None
-                data: bytes = response.raw.read(count, decode_content=False)
+                return _read_soon(response, count)
         except (urllib3.exceptions.HTTPError, OSError, BrokenError):
             return None
-        return data if len(data) == count else None
 
     def close(self) -> None:
         """Close the connection."""
@@ -163,7 +163,7 @@ class HttpStream:
         if response.status_code != 200:
             raise self._refused(response)
         length = response.headers.get("Content-Length")
-        if length is not None and length.isdecimal():
+        if length is not None and _LENGTH.fullmatch(length):
             self.size_bytes = int(length)
         elif not getattr(response.raw, "chunked", False):
             raise ImageError(
@@ -255,6 +255,19 @@ class HttpStream:
         wait_s = min(wait_s, self._patience.left_s)
         time.sleep(wait_s)
         self._patience.waited(wait_s)
+
+
+def _read_soon(response: requests.Response, count: int) -> bytes | None:
+    """Return ``count`` bytes, None if they take longer than one stall."""
+    data = b""
+    end_s = time.monotonic() + patience.STALL_S
+    while len(data) < count and time.monotonic() < end_s:
+        # One recv at most, which the connection's timeout bounds.
+        piece = response.raw.read1(count - len(data), decode_content=False)
+        if not piece:
+            break
+        data += piece
+    return data if len(data) == count else None
 
 
 def _waits() -> Iterator[float]:
