@@ -88,6 +88,22 @@ function register_ipa_partitions_templates {
     done
 }
 
+# use_ipa_partitions - has the nodes deployed by us
+#
+# Ironic's plugin knows what its virtual machines need by the name of its own
+# driver: they are enrolled with that, and get ours here.
+function use_ipa_partitions {
+    local driver=$IRONIC_DEPLOY_DRIVER
+    local uuid
+    if [[ "$driver" != "redfish" && "$driver" != "ipmi" ]]; then
+        return 0
+    fi
+    for uuid in $($IRONIC_CMD node list --driver "$driver" -f value -c UUID); do
+        $IRONIC_CMD node set "$uuid" --driver "partitions-$driver" \
+            --deploy-interface partitions
+    done
+}
+
 # configure_ipa_partitions_tempest - tell our tests what there is
 function configure_ipa_partitions_tempest {
     iniset "$TEMPEST_CONFIG" service_available ipa_partitions True
@@ -115,6 +131,7 @@ if is_service_enabled ir-api ir-cond; then
     elif [[ "$1" == "stack" && "$2" == "extra" ]]; then
         echo_summary "Registering the layouts of ipa-partitions"
         register_ipa_partitions_templates
+        use_ipa_partitions
     elif [[ "$1" == "stack" && "$2" == "test-config" ]]; then
         if is_service_enabled tempest; then
             configure_ipa_partitions_tempest

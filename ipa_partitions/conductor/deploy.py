@@ -136,8 +136,9 @@ class PartitionsDeploy(agent.CustomAgentDeploy):  # type: ignore[misc]
 
     def tear_down_service(self, task: Any) -> None:
         """Boot the instance again, from where it is wanted."""
-        with follow_up.booting_the_root(task):
-            super().tear_down_service(task)
+        # An aborted service has it booted again after that, by itself.
+        task.driver.boot = follow_up.Boot(task.driver.boot)
+        super().tear_down_service(task)
 
     @task_manager.require_exclusive_lock  # type: ignore[untyped-decorator]
     def tear_down(self, task: Any) -> Any:

@@ -122,6 +122,22 @@ def command_line(node: Any) -> str:
     return line
 
 
+class Boot:
+    """A boot interface for one task, which boots the root of instances."""
+
+    def __init__(self, interface: Any) -> None:
+        self._interface = interface
+
+    def __getattr__(self, name: str) -> Any:
+        """Be the interface in all else."""
+        return getattr(self._interface, name)
+
+    def prepare_instance(self, task: Any) -> None:
+        """Prepare what the instance wants to be booted by."""
+        with booting_the_root(task):
+            self._interface.prepare_instance(task)
+
+
 @contextmanager
 def booting_the_root(task: Any) -> Iterator[None]:
     """Make the boot interface boot the instance's kernel and ramdisk.

@@ -141,6 +141,10 @@ class VirtualMediaTest(base.TestCase):
             self.task(node) as task,
         ):
             task.driver.deploy.tear_down_service(task)
+            self.booted()
+            # As Ironic does it when a service was aborted.
+            self.made.reset_mock()
+            task.driver.boot.prepare_instance(task)
         self.booted()
         self.unchanged(node)
 

@@ -46,6 +46,7 @@ iniset() { told iniset "$@"; }
 sudo() { told sudo "$@"; }
 baremetal() {
     told baremetal "$@"
+    [[ "$*" != "node list"* ]] || echo "$NODES"
     [[ "$*" != *" show "* || "$KNOWN" == yes ]]
 }
 """
@@ -58,7 +59,10 @@ class Devstack:
         self.folder = folder
         self.dest = folder / "dest"
         self.dest.mkdir()
-        self.variables = {"ENABLED": "ir-api,ir-cond,tempest", "KNOWN": "no"}
+        self.variables = {
+            "ENABLED": "ir-api,ir-cond,tempest", "KNOWN": "no",
+            "NODES": "", "IRONIC_DEPLOY_DRIVER": "redfish",
+        }  # fmt: skip
         source = self.dest / "ipa-partitions"
         (source / "tools").mkdir(parents=True)
         (source / "devstack").symlink_to(PLUGIN)
@@ -140,7 +144,7 @@ def test_post_config_enables_ours_beside_what_is_enabled(devstack):
 def test_extra_registers_a_template_for_each_layout(devstack, known, verb):
     devstack.variables |= {"KNOWN": known}
     calls = devstack.phase("stack", "extra")
-    made = [call for call in calls if call[3] == verb]
+    made = [call for call in calls if call[2:4] == ["template", verb]]
     assert [call[4] for call in made] == [
         "CUSTOM_LAYOUT_LVM_ROOT", "CUSTOM_LAYOUT_PLAIN",
     ]  # fmt: skip
@@ -150,6 +154,26 @@ def test_extra_registers_a_template_for_each_layout(devstack, known, verb):
         assert 60 < step["priority"] < 100
         image = {"name": "one", "image_pull_url": "file:///one.raw"}
         layout.parse(step["args"]["image_info"] | {"images": [image]})
+
+
+@pytest.mark.parametrize("driver", ["redfish", "ipmi"])
+def test_extra_has_the_nodes_deployed_by_us(devstack, driver):
+    devstack.variables |= {
+        "NODES": "one\ntwo", "IRONIC_DEPLOY_DRIVER": driver,
+    }  # fmt: skip
+    calls = devstack.phase("stack", "extra")
+    nodes = [call[2:] for call in calls if call[1] == "node"]
+    assert nodes == [
+        ["list", "--driver", driver, "-f", "value", "-c", "UUID"],
+        *(
+            ["set", uuid, "--driver", f"partitions-{driver}",
+             "--deploy-interface", "partitions"]
+            for uuid in ("one", "two")
+        ),
+    ]  # fmt: skip
+    devstack.variables["IRONIC_DEPLOY_DRIVER"] = "ilo"
+    calls = devstack.phase("stack", "extra")
+    assert "node" not in [call[1] for call in calls]
 
 
 def test_test_config_tells_tempest(devstack):
