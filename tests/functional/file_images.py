@@ -76,6 +76,7 @@ def system_tree(disk: str) -> Iterator[Path]:
         tool.chmod(0o4755)
         os.chown(tool, 12345, 54321)
         os.link(tool, root / "usr/bin/linked")
+        os.link(tool, root / "etc/linked")
         (root / "bin").symlink_to("usr/bin")
         (root / "etc/mtab").symlink_to("/proc/self/mounts")
         os.mkfifo(root / "etc/fifo")
@@ -109,6 +110,8 @@ def check_copy(original: Path, copy: Path) -> None:
         if path.is_symlink():
             assert other.readlink() == path.readlink()
         elif path.is_file():
+            if path.name == "linked":
+                assert other.samefile(copy / "usr/bin/tool")
             assert its.st_mtime_ns == mine.st_mtime_ns
             assert other.read_bytes() == path.read_bytes()
             names = os.listxattr(path)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import socket
 import subprocess
 import tarfile
 from dataclasses import replace
@@ -149,6 +150,21 @@ def test_how_far_rsync_is_is_told(tmp_path: Path) -> None:
         RSYNC.copy(f"rsync://{host}/images", copy, ("-a",))
     assert len(list(copy.iterdir())) == 20
     assert told[-1].bytes == told[-1].total_bytes == 20 * MIB
+
+
+def test_a_daemon_that_stalls_ends_in_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rsync, "_RSYNC", ("rsync", "--timeout=1"))
+    monkeypatch.setattr(rsync, "CONNECT_S", 1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"rsync://127.0.0.1:{silent.getsockname()[1]}/images"
+        for way in (
+            lambda: RSYNC.check(url),
+            lambda: RSYNC.copy(url, tmp_path, ("-a",)),
+        ):
+            with pytest.raises(ImageError, match="timeout"):
+                way()
 
 
 @pytest.mark.parametrize(
