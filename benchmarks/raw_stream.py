@@ -155,7 +155,7 @@ def beside_dd(
             "ours / dd",
             limit,
         ),
-        ("  curl into /dev/null, which bounds it, s",
+        ("  fetching it alone, curl into /dev/null, s",
          f"{seconds['fetch']:.2f}", ""),
     ]  # fmt: skip
 
