@@ -33,6 +33,18 @@ from ipa_partitions.step_arguments import ARGUMENTS
 _PRIORITY = 80
 
 
+def _step_of_the_agent(name: str, priority: int) -> Any:
+    """Return the deploy step that has the agent run its own of that name."""
+
+    @base.deploy_step(priority=priority, argsinfo=ARGUMENTS)  # type: ignore[untyped-decorator]
+    @task_manager.require_exclusive_lock  # type: ignore[untyped-decorator]
+    def step(self: Any, task: Any, **_arguments: Any) -> Any:
+        return agent_base.execute_step(task, task.node.deploy_step, "deploy")
+
+    step.__name__ = name
+    return step
+
+
 class PartitionsDeploy(agent.CustomAgentDeploy):  # type: ignore[misc]
     """Has the agent lay out disks and deploy systems onto them."""
 
@@ -57,44 +69,11 @@ class PartitionsDeploy(agent.CustomAgentDeploy):  # type: ignore[misc]
         task.node.save()
         return super().deploy(task)
 
-    @base.deploy_step(priority=_PRIORITY, argsinfo=ARGUMENTS)  # type: ignore[untyped-decorator]
-    @task_manager.require_exclusive_lock  # type: ignore[untyped-decorator]
-    def deploy_partitions(
-        self,
-        task: Any,
-        image_info: object = None,
-        layout: str | None = None,
-        configdrive: object = None,
-    ) -> Any:
-        """Run the agent's step of that name, without being asked to."""
-        return agent_base.execute_step(task, task.node.deploy_step, "deploy")
-
-    # The agent's, too. Ironic knows them here before the agent runs, and so
+    deploy_partitions = _step_of_the_agent("deploy_partitions", _PRIORITY)
+    # To be asked for. Ironic knows them here before the agent runs, and so
     # are their documents.
-
-    @base.deploy_step(priority=0, argsinfo=ARGUMENTS)  # type: ignore[untyped-decorator]
-    @task_manager.require_exclusive_lock  # type: ignore[untyped-decorator]
-    def apply_partitions(
-        self,
-        task: Any,
-        image_info: object = None,
-        layout: str | None = None,
-        configdrive: object = None,
-    ) -> Any:
-        """Run the agent's step of that name, if it is asked for."""
-        return agent_base.execute_step(task, task.node.deploy_step, "deploy")
-
-    @base.deploy_step(priority=0, argsinfo=ARGUMENTS)  # type: ignore[untyped-decorator]
-    @task_manager.require_exclusive_lock  # type: ignore[untyped-decorator]
-    def verify_partitions(
-        self,
-        task: Any,
-        image_info: object = None,
-        layout: str | None = None,
-        configdrive: object = None,
-    ) -> Any:
-        """Run the agent's step of that name, if it is asked for."""
-        return agent_base.execute_step(task, task.node.deploy_step, "deploy")
+    apply_partitions = _step_of_the_agent("apply_partitions", 0)
+    verify_partitions = _step_of_the_agent("verify_partitions", 0)
 
     def process_next_step(
         self, task: Any, step_type: str, **kwargs: Any
@@ -108,36 +87,25 @@ class PartitionsDeploy(agent.CustomAgentDeploy):  # type: ignore[misc]
     @task_manager.require_exclusive_lock  # type: ignore[untyped-decorator]
     def prepare_instance_boot(self, task: Any) -> None:
         """Have the node boot what was deployed, from where it is wanted."""
-        if follow_up.target(task.node) == follow_up.LOCAL:
-            super().prepare_instance_boot(task)
-            return
         # Else what is left of the agent's ramdisk is booted once more. Media
-        # are ejected below; here that would switch off a running agent.
-        if isinstance(task.driver.boot, pxe_base.PXEBaseMixin):
+        # are ejected anyway; here that would switch off a running agent.
+        if follow_up.target(task.node) != follow_up.LOCAL and isinstance(
+            task.driver.boot, pxe_base.PXEBaseMixin
+        ):
             task.driver.boot.clean_up_ramdisk(task)
-        try:
-            with follow_up.booting_the_root(task):
-                task.driver.boot.prepare_instance(task)
-        except Exception as error:
-            agent_base.log_and_raise_deployment_error(
-                task,
-                f"Failed to prepare instance for booting: {error}",
-                exc=error,
-            )
+        follow_up.follow(task)
+        super().prepare_instance_boot(task)
 
     @task_manager.require_exclusive_lock  # type: ignore[untyped-decorator]
     def prepare(self, task: Any) -> None:
         """Prepare a deployment, or at a takeover the boot of an instance."""
         if task.node.provision_state in follow_up.INSTANCE_STATES:
-            with follow_up.booting_the_root(task):
-                super().prepare(task)
-            return
+            follow_up.follow(task)
         super().prepare(task)
 
     def tear_down_service(self, task: Any) -> None:
         """Boot the instance again, from where it is wanted."""
-        # An aborted service has it booted again after that, by itself.
-        task.driver.boot = follow_up.Boot(task.driver.boot)
+        follow_up.follow(task)
         super().tear_down_service(task)
 
     @task_manager.require_exclusive_lock  # type: ignore[untyped-decorator]

@@ -73,13 +73,13 @@ def kernel_params(
 
 
 def _root_flags(parsed: layout.Layout) -> Iterator[str]:
-    # The first that is the default, else the first: False sorts before True.
-    for system in sorted(parsed.systems, key=lambda i: not i.boot)[:1]:
-        for _, content in contents(parsed):
-            if system.name in content.images:
-                for each in content.subvolumes:
-                    if each.mount == "/":
-                        yield f"rootflags=subvol={each.name}"
+    if not parsed.systems:
+        return
+    default = parsed.systems[parsed.default_system].name
+    for _, content in contents(parsed):
+        for each in content.subvolumes if default in content.images else ():
+            if each.mount == "/":
+                yield f"rootflags=subvol={each.name}"
 
 
 def _plain(node: Any) -> dict[str, Any]:

@@ -122,7 +122,16 @@ def command_line(node: Any) -> str:
     return line
 
 
-class Boot:
+def follow(task: Any) -> None:
+    """Have every boot of an instance in this task be from its target.
+
+    Also what Ironic prepares by itself, as after a service that was aborted.
+    """
+    if not isinstance(task.driver.boot, _Boot):
+        task.driver.boot = _Boot(task.driver.boot)
+
+
+class _Boot:
     """A boot interface for one task, which boots the root of instances."""
 
     def __init__(self, interface: Any) -> None:
@@ -134,16 +143,15 @@ class Boot:
 
     def prepare_instance(self, task: Any) -> None:
         """Prepare what the instance wants to be booted by."""
-        with booting_the_root(task):
+        with _booting_the_root(task):
             self._interface.prepare_instance(task)
 
 
 @contextmanager
-def booting_the_root(task: Any) -> Iterator[None]:
+def _booting_the_root(task: Any) -> Iterator[None]:
     """Make the boot interface boot the instance's kernel and ramdisk.
 
-    To be entered around ``boot.prepare_instance``. With a local target it
-    does nothing.
+    With a local target it does nothing.
     """
     node = task.node
     if target(node) == LOCAL:

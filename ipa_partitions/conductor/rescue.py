@@ -30,5 +30,5 @@ class PartitionsRescue(agent.AgentRescue):  # type: ignore[misc]
 
     def unrescue(self, task: Any) -> Any:
         """End the rescue and boot what was deployed, from where it was."""
-        with follow_up.booting_the_root(task):
-            return super().unrescue(task)
+        follow_up.follow(task)
+        return super().unrescue(task)

@@ -300,3 +300,9 @@ class Layout:
     def systems(self) -> tuple[Image, ...]:
         """The images that can be booted, in their order."""
         return tuple(image for image in self.images if image.type == "os")
+
+    @property
+    def default_system(self) -> int:
+        """Which of the systems is the default: SPEC 2.6."""
+        chosen = [n for n, image in enumerate(self.systems) if image.boot]
+        return chosen[0] if chosen else 0

@@ -30,7 +30,6 @@ from ipa_partitions.resolve.members import too_small_to_encrypt
 from ipa_partitions.resolve.storage import resolve_storage
 from ipa_partitions.resolve.systems import (
     block_targets,
-    default_system,
     find_multiboot,
     resolve_systems,
 )
@@ -84,7 +83,7 @@ def resolve(
         bcaches=storage.bcaches,
         systems=(),
         multiboot=find_multiboot(disks) if with_loader else None,
-        default_system=default_system(layout),
+        default_system=layout.default_system,
         seed=seed,
         tells_firmware=machine.firmware == "uefi" and firmware != "bios",
         warnings=(*layout.warnings, *_warnings(layout, firmware)),

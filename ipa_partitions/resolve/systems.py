@@ -93,9 +93,3 @@ def find_multiboot(disks: Sequence[Disk]) -> Volume | None:
         ),
         None,
     )
-
-
-def default_system(layout: model.Layout) -> int:
-    """Return which of the systems is the default: SPEC 2.6."""
-    chosen = [n for n, image in enumerate(layout.systems) if image.boot]
-    return chosen[0] if chosen else 0
