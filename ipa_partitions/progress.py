@@ -111,11 +111,19 @@ class _Meter:
     action: str
     number: int
     done_bytes: int = 0
-    total_bytes: int | None = None
+    expected_bytes: int | None = None
+    also_bytes: int = 0
     told: float = 0.0
     is_running: bool = True
     lock: threading.Lock = field(default_factory=threading.Lock)
     samples: deque[tuple[float, int]] = field(default_factory=deque)
+
+    @property
+    def total_bytes(self) -> int | None:
+        """Return all that is expected, None while nobody knows it."""
+        if self.expected_bytes is None:
+            return None
+        return self.expected_bytes + self.also_bytes
 
     def rate(self) -> float | None:
         """Return the bytes a second, None while nobody can know."""
@@ -173,7 +181,15 @@ def expect(total_bytes: int) -> None:
     meter = _current.get()
     if meter is not None:
         with meter.lock:
-            meter.total_bytes = total_bytes
+            meter.expected_bytes = total_bytes
+
+
+def expect_also(more_bytes: int) -> None:
+    """Say that so many bytes are moved besides those expected."""
+    meter = _current.get()
+    if meter is not None:
+        with meter.lock:
+            meter.also_bytes += more_bytes
 
 
 def advance(count: int) -> None:

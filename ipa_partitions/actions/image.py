@@ -19,6 +19,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -40,6 +41,7 @@ from ipa_partitions.images.deployers import (
 from ipa_partitions.images.deployers.block import MisfitError
 from ipa_partitions.images.image import Image
 from ipa_partitions.images.old_uuid import replace_uuid
+from ipa_partitions.images.percent import Percent
 from ipa_partitions.plan import Phase
 
 
@@ -155,13 +157,17 @@ class DeployImage:
         """Make what the image cannot bring, and copy its files."""
         image, volume = self._image, self.system.target
         MakeFilesystem(volume).execute()
+        tell = Percent()
+        tell.expect(misfit.size_bytes)
         with (
             self._opened_tree() as (root, target),
             copied.opened(
                 image, deployer, misfit, target.roomy, target.spare
             ) as (files, old_uuid),
         ):
-            self._alone(root, lambda: copied.copy(files, target.directory))
+            copy = partial(copied.copy, files, target.directory, tell)
+            self._alone(root, copy)
+            tell.end()
             replace_uuid(RootFs(target.directory), old_uuid, volume.uuid)
 
     @contextmanager

@@ -29,10 +29,12 @@ from pathlib import Path
 from ipa_partitions.disk import filesystem, loop
 from ipa_partitions.disk.mount import READ_ONLY, mounted
 from ipa_partitions.errors import ActionError, CommandError, ImageError
+from ipa_partitions.images import pipe
 from ipa_partitions.images.deployers import BlockDeployer, BlockTarget
 from ipa_partitions.images.deployers.block import MisfitError
 from ipa_partitions.images.image import Image
-from ipa_partitions.run import run
+from ipa_partitions.images.percent import Percent
+from ipa_partitions.run import TIMEOUT_S, run
 
 # rsync leaves out system.* where it is told nothing; xfs shows its ACLs once
 # more, by a name of its own, and rsync copies those as ACLs already.
@@ -92,9 +94,14 @@ def opened(
                 yield files, identity
 
 
-def copy(files: Path, directory: Path) -> None:
+def copy(
+    files: Path, directory: Path, tell: Percent | None = None, *flags: str
+) -> None:
     """Copy all that is below ``files`` into ``directory``."""
-    run(
-        "rsync", "-aHAXS", "--numeric-ids", *_FILTERS,
+    argv = (
+        "rsync", "-aHAXS", "--numeric-ids", *_FILTERS, *flags,
+        # A percentage of all, not of what it has found so far.
+        "--info=progress2", "--no-inc-recursive",
         "--", f"{files}/", f"{directory}/",
     )  # fmt: skip
+    pipe.follow(argv, tell or Percent(), TIMEOUT_S)

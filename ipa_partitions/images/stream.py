@@ -88,13 +88,11 @@ def streamed(image: Image) -> Iterator[Stream]:
     hasher = hashlib.new(wanted[0]) if wanted else None
     with ExitStack() as stack:
         stream = stack.enter_context(_opened(image))
-        if stream.size_bytes is not None:
-            progress.expect(stream.size_bytes)
         is_plain = image.compression == "none"
         block_bytes = BLOCK_BYTES if is_plain else PACKED_BYTES
         blocks = _declared(
             stack.enter_context(
-                read_ahead(_counted(stream.readinto), block_bytes, hasher)
+                read_ahead(_counted(stream), block_bytes, hasher)
             ),
             image,
         )
@@ -167,11 +165,18 @@ def _reader_at(
 
 
 def _counted(
-    readinto: Callable[[memoryview], int],
+    stream: sources.ByteStream,
 ) -> Callable[[memoryview], int]:
+    """Return a ``readinto`` that tells the progress of the download."""
+    other = stream if isinstance(stream, sources.Fetching) else None
+    whole_bytes = other.fetch_bytes if other else stream.size_bytes
+    if whole_bytes is not None:
+        progress.expect(whole_bytes)
+
     def counting(buffer: memoryview) -> int:
-        count = readinto(buffer)
-        progress.advance(count)
+        before = other.fetched_bytes if other else 0
+        count = stream.readinto(buffer)
+        progress.advance(other.fetched_bytes - before if other else count)
         return count
 
     return counting

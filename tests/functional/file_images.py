@@ -27,6 +27,7 @@ from ipa_partitions.actions.image import DeployImage
 from ipa_partitions.disk.mount import mounted
 from ipa_partitions.disk.tree import mounted_tree
 from ipa_partitions.layout import model
+from ipa_partitions.progress import Progress, Whole, listening
 
 MIB = 1024**2
 UUID = "2abf123d-d52f-4f62-a351-7358221bc51f"
@@ -119,6 +120,14 @@ def check_copy(original: Path, copy: Path) -> None:
             for name in names:
                 assert os.getxattr(other, name) == os.getxattr(path, name)
     assert (copy / "etc/sparse").stat().st_blocks * 512 < MIB
+
+
+@contextmanager
+def told() -> Iterator[list[Progress]]:
+    """Yield what is told of the progress of one action."""
+    seen: list[Progress] = []
+    with listening(Whole(seen.append, 1), "deploy", 1):
+        yield seen
 
 
 def volume(device: str, mount: str, size_mib: int = 64) -> resolved.Volume:

@@ -27,7 +27,6 @@ from typing import Any
 import pytest
 import zstandard
 
-from ipa_partitions import progress
 from ipa_partitions.actions.spread import SpreadImage
 from ipa_partitions.disk.mount import mounted
 from ipa_partitions.disk.tree import Mount, mounted_tree
@@ -44,6 +43,7 @@ from tests.functional.file_images import (
     check_spread,
     run,
     three_volumes,
+    told,
     volume,
 )
 from tests.servers import Server, rsync_daemon
@@ -142,14 +142,10 @@ def test_how_far_rsync_is_is_told(tmp_path: Path) -> None:
         folder.mkdir()
     for number in range(20):
         (served / str(number)).write_bytes(bytes([number]) * MIB)
-    told: list[progress.Progress] = []
-    with (
-        rsync_daemon(served, tmp_path) as host,
-        progress.listening(progress.Whole(told.append, 1), "copy", 1),
-    ):
+    with rsync_daemon(served, tmp_path) as host, told() as seen:
         RSYNC.copy(f"rsync://{host}/images", copy, ("-a",))
     assert len(list(copy.iterdir())) == 20
-    assert told[-1].bytes == told[-1].total_bytes == 20 * MIB
+    assert seen[-1].bytes == seen[-1].total_bytes == 20 * MIB
 
 
 def test_a_daemon_that_stalls_ends_in_an_error(
@@ -218,7 +214,9 @@ def test_a_block_image_is_spread_over_all_volumes(
         digest=hashlib.sha256(served.read_bytes()).hexdigest(),
     )
     deploy.validate()
-    deploy.execute()
+    with told() as seen:
+        deploy.execute()
+    assert seen[-1].bytes == seen[-1].total_bytes
     SpreadImage(deploy.system).execute()
     check_spread(volumes, system_tree)
     assert read_uuid(volumes[0].device) == UUID

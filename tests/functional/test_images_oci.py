@@ -30,12 +30,13 @@ import zstandard
 from ipa_partitions.deploy import Request, deploy, make_plan
 from ipa_partitions.disk.mount import mounted
 from ipa_partitions.errors import ActionError, ImageError, PartitionsError
-from ipa_partitions.images import oci, sources
+from ipa_partitions.images import oci, sources, stream
 from ipa_partitions.images.access import ANYBODY, basic
+from ipa_partitions.images.image import Image
 from ipa_partitions.images.sources import http_session, http_stream
 from ipa_partitions.locate import Servers
 from tests import documents
-from tests.functional.file_images import LoopDisk
+from tests.functional.file_images import LoopDisk, told
 from tests.registry import (
     CONTAINER,
     OCI,
@@ -167,6 +168,16 @@ def test_an_image_of_a_registry_is_deployed(
         assert (root / "etc/os").read_text() == "2"
         assert not (root / "etc/old").exists()
         assert not (root / "tmp/a").exists()
+
+
+def test_progress_is_of_all_the_layers(registry: str, pushed: Pushed) -> None:
+    layers = json.loads(pushed.manifests["latest"][1])["layers"]
+    image = Image("x", registry, "tar", "none", access=AUTHORIZED)
+    with told() as seen, stream.streamed(image) as plain:
+        for _ in plain.blocks:
+            pass
+    size_bytes = sum(layer["size"] for layer in layers)
+    assert seen[-1].bytes == seen[-1].total_bytes == size_bytes
 
 
 def test_an_image_is_what_its_digest_says(

@@ -23,7 +23,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from ipa_partitions import resolved
+from ipa_partitions import progress, resolved
 from ipa_partitions.disk.mount import mounted
 from ipa_partitions.errors import CommandError, ImageError
 from tests.functional.file_images import (
@@ -34,6 +34,7 @@ from tests.functional.file_images import (
     check_spread,
     run,
     three_volumes,
+    told,
     volume,
 )
 from tests.servers import Server
@@ -158,6 +159,36 @@ def test_what_is_kept_meanwhile_has_the_most_room_and_then_is_gone(
         assert (space.f_blocks - space.f_bfree) * space.f_frsize < MIB
     with mounted(root.device) as there:
         assert (there / "large").stat().st_size == 20 * MIB
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_progress_is_of_the_download_and_then_of_the_files(
+    server: Server,
+    loop_disk: LoopDisk,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    is_new: bool,
+) -> None:
+    monkeypatch.setattr(progress, "INTERVAL_S", 0)
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "large").write_bytes(random.Random(0).randbytes(20 * MIB))
+    digest = image_of(tree, server.folder / "x")
+    size_bytes = (server.folder / "x").stat().st_size
+    root = ext4_volume(loop_disk)
+    if not is_new:
+        with mounted(root.device) as there:
+            (there / "large").write_text("old")
+    deploy = action(
+        f"{server.url}/x", root, disk_format="squashfs", digest=digest
+    )
+    with told() as seen:
+        deploy.execute()
+    assert seen[-1].bytes == seen[-1].total_bytes == 2 * size_bytes
+    # In the middle all is there, and nothing of it is a file yet.
+    assert (size_bytes, 2 * size_bytes) in [
+        (each.bytes, each.total_bytes) for each in seen
+    ]
 
 
 @pytest.mark.parametrize(("problem", "expected"), [

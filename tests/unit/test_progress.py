@@ -17,12 +17,14 @@ from __future__ import annotations
 import pytest
 
 from ipa_partitions import progress
+from ipa_partitions.images.percent import Percent
 from ipa_partitions.progress import (
     Progress,
     Sums,
     Whole,
     advance,
     expect,
+    expect_also,
     listening,
 )
 
@@ -93,6 +95,37 @@ def test_all_images_are_told_of_together(clock):
     assert list(last.to_json()["progress"]) == [
         "action", "number", "of", "bytes", "total_bytes", "seconds_left",
     ]  # fmt: skip
+
+
+def test_what_comes_besides_may_be_known_before_or_after(clock):
+    told: list[Progress] = []
+    with listening(Whole(told.append, 1), "deploy", 1):
+        expect_also(5)
+        advance(1)
+        clock[0] += 1
+        advance(1)
+        assert told[-1].total_bytes is None
+        expect(10)
+        expect_also(3)
+        clock[0] += 1
+        advance(1)
+    assert (told[-1].bytes, told[-1].total_bytes) == (3, 18)
+
+
+def test_a_program_says_how_many_percent_it_has_done(clock):
+    told: list[Progress] = []
+    with listening(Whole(told.append, 1), "deploy", 1):
+        expect(0)
+        percent = Percent()
+        percent.expect(1000)
+        for line in ("", "[==|  ] 9/30  30%", "x  20%", "1,234 60% 9kB/s"):
+            clock[0] += 1
+            percent(line)
+        assert told[-1].bytes == 600
+        percent("700%")
+        percent.end()
+        percent.end()
+    assert (told[-1].bytes, told[-1].total_bytes) == (1000, 1000)
 
 
 def test_where_nobody_listens_nothing_is_counted():

@@ -25,17 +25,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import IO, Literal
 
 from ipa_partitions.disk import loop
 from ipa_partitions.disk.mount import READ_ONLY, mounted
 from ipa_partitions.errors import CommandError, ImageError
-from ipa_partitions.images import magic, stream
+from ipa_partitions.images import copied, magic, pipe, stream
 from ipa_partitions.images.deployers import FileTarget, staged
 from ipa_partitions.images.image import Image
-from ipa_partitions.run import run
+from ipa_partitions.images.percent import Percent
+from ipa_partitions.run import TIMEOUT_S, run
 
 # Of what is read ahead and not yet written; unsquashfs would take 256.
 _QUEUE_MIB = 32
@@ -60,16 +60,22 @@ class Squashfs:
                 f" its squashfs has {least_bytes}"
             )
         if "\tsquashfs\n" not in Path("/proc/filesystems").read_text():
-            _run(image, "modprobe", "--dry-run", "squashfs")
+            with _errors_name(image):
+                run("modprobe", "--dry-run", "squashfs")
 
     def execute(self, image: Image, target: FileTarget) -> None:
         """Fetch it, and copy what is in it; see FileDeployer."""
-        check = partial(_check_start, image)
+        laid_down = Percent()
+
+        def check(head: bytes, free_bytes: int) -> None:
+            laid_down.expect(_check_start(image, head, free_bytes))
+
         with staged.verified(image, target.roomy, check) as file:
             if staged.is_bare(target.directory):
-                _unpack(image, file, target.directory)
+                _unpack(image, file, target.directory, laid_down)
             else:
-                _update(image, file, target)
+                _update(image, file, target, laid_down)
+        laid_down.end()
 
 
 SQUASHFS = Squashfs()
@@ -93,41 +99,34 @@ def _check_start(image: Image, head: bytes, free_bytes: int) -> int:
     return size_bytes
 
 
-def _unpack(image: Image, file: IO[bytes], directory: Path) -> None:
-    _run(
-        image,
-        "unsquashfs", "-quiet", "-no-progress", "-force",
+def _unpack(
+    image: Image, file: IO[bytes], directory: Path, tell: Percent
+) -> None:
+    argv = (
+        "unsquashfs", "-quiet", "-force",
         "-data-queue", str(_QUEUE_MIB), "-frag-queue", str(_QUEUE_MIB),
         "-dest", str(directory), loop.path_of(file),
     )  # fmt: skip
+    with _errors_name(image):
+        pipe.follow(argv, tell, TIMEOUT_S)
 
 
-def _update(image: Image, file: IO[bytes], target: FileTarget) -> None:
-    with _opened(image, file, target.spare) as files:
+def _update(
+    image: Image, file: IO[bytes], target: FileTarget, tell: Percent
+) -> None:
+    with (
+        _errors_name(image),
+        loop.attached(loop.path_of(file), "--read-only") as device,
+        mounted(device, READ_ONLY, target.spare, "squashfs") as files,
+    ):
         # Images whose times were levelled to be reproducible differ in
         # files of the same size and time.
-        _run(
-            image,
-            "rsync", "-aHAXS", "--numeric-ids", "--ignore-times",
-            "--", f"{files}/", f"{target.directory}/",
-        )  # fmt: skip
+        copied.copy(files, target.directory, tell, "--ignore-times")
 
 
 @contextmanager
-def _opened(image: Image, file: IO[bytes], spare: Path) -> Iterator[Path]:
-    """Mount the squashfs in ``file`` on ``spare`` for a while."""
+def _errors_name(image: Image) -> Iterator[None]:
     try:
-        with (
-            loop.attached(loop.path_of(file), "--read-only") as device,
-            mounted(device, READ_ONLY, spare, "squashfs") as files,
-        ):
-            yield files
-    except CommandError as error:
-        raise ImageError(f"{image.public_url}: {error}") from error
-
-
-def _run(image: Image, *argv: str) -> None:
-    try:
-        run(*argv)
+        yield
     except CommandError as error:
         raise ImageError(f"{image.public_url}: {error}") from error

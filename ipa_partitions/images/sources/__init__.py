@@ -55,6 +55,17 @@ class RandomAccess(Protocol):
         """Return exactly these bytes; None where they are not to be had."""
 
 
+@runtime_checkable
+class Fetching(Protocol):
+    """A ByteStream of other bytes than the ``fetch_bytes`` it fetches.
+
+    ``fetched_bytes`` of them have been.
+    """
+
+    fetch_bytes: int
+    fetched_bytes: int
+
+
 class ByteSource(Protocol):
     """A scheme whose URLs stand for one file."""
 

@@ -44,9 +44,11 @@ class LayersStream:
 
     def __init__(self, registry: Registry, artifact: Artifact) -> None:
         self.size_bytes: int | None = None
+        self.fetch_bytes = sum(layer.size_bytes for layer in artifact.layers)
+        self.fetched_bytes = 0
         self._name = registry.name
         self._pieces = merged(
-            _plain(registry, layer) for layer in reversed(artifact.layers)
+            self._plain(registry, layer) for layer in reversed(artifact.layers)
         )
         self._reader = PieceReader(self._pieces)
 
@@ -62,6 +64,35 @@ class LayersStream:
     def close(self) -> None:
         """Close the connection."""
         self._pieces.close()  # type: ignore[attr-defined]
+
+    def _plain(self, registry: Registry, layer: Layer) -> Iterator[bytes]:
+        """Yield a layer unpacked; raises ImageError if it was another."""
+        hasher = hashlib.sha256()
+        with registry.blob(layer) as stream:
+            chunks = self._hashed(stream, hasher)
+            first = next(chunks, memoryview(b""))
+            compression = magic.compression_of(bytes(first[:16]))
+            whole = _chained(first, chunks)
+            if compression == "none":
+                yield from map(bytes, whole)
+            else:
+                yield from unpack.unpacked(whole, compression, self._name)
+            for _ in chunks:  # an unpacker may leave padding
+                pass
+        if hasher.hexdigest() != layer.sha256:
+            raise ImageError(
+                f"{self._name}: the sha256 of a layer is"
+                f" {hasher.hexdigest()}, not {layer.sha256}"
+            )
+
+    def _hashed(
+        self, stream: ByteStream, hasher: hashlib._Hash
+    ) -> Iterator[memoryview]:
+        buffer = memoryview(bytearray(_READ_BYTES))
+        while count := stream.readinto(buffer):
+            self.fetched_bytes += count
+            hasher.update(buffer[:count])
+            yield buffer[:count]
 
 
 @dataclass(frozen=True)
@@ -84,34 +115,6 @@ class OciSource:
 
 
 OCI = OciSource()
-
-
-def _plain(registry: Registry, layer: Layer) -> Iterator[bytes]:
-    """Yield a layer unpacked; raises ImageError if it was another."""
-    hasher = hashlib.sha256()
-    with registry.blob(layer) as stream:
-        chunks = _hashed(stream, hasher)
-        first = next(chunks, memoryview(b""))
-        compression = magic.compression_of(bytes(first[:16]))
-        whole = _chained(first, chunks)
-        if compression == "none":
-            yield from map(bytes, whole)
-        else:
-            yield from unpack.unpacked(whole, compression, registry.name)
-        for _ in chunks:  # an unpacker may leave padding
-            pass
-    if hasher.hexdigest() != layer.sha256:
-        raise ImageError(
-            f"{registry.name}: the sha256 of a layer is"
-            f" {hasher.hexdigest()}, not {layer.sha256}"
-        )
-
-
-def _hashed(stream: ByteStream, hasher: hashlib._Hash) -> Iterator[memoryview]:
-    buffer = memoryview(bytearray(_READ_BYTES))
-    while count := stream.readinto(buffer):
-        hasher.update(buffer[:count])
-        yield buffer[:count]
 
 
 def _chained(
