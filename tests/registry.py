@@ -164,11 +164,15 @@ def _push(pushed: Pushed, url: str, certificate: Path) -> None:
 
 @contextmanager
 def token_registry(
-    pushed: Pushed, certificate: Path, good_for: int = 1000
+    pushed: Pushed,
+    certificate: Path,
+    good_for: int = 1000,
+    cut_bytes: int | None = None,
 ) -> Iterator[tuple[str, list[str]]]:
     """Serve ``pushed`` to who has fetched a token; yield host and paths.
 
-    One is given for a user and password, and good for some requests.
+    One is given for a user and password, and good for some requests. Of a
+    blob no more than ``cut_bytes`` come at a time.
     """
     asked: list[str] = []
     left: dict[str, int] = {}
@@ -201,7 +205,7 @@ def token_registry(
             if name in pushed.manifests:
                 self._answer(200, *pushed.manifests[name])
             elif name in pushed.blobs:
-                self._answer(200, "x/y", pushed.blobs[name])
+                _answer_part(self, pushed.blobs[name], cut_bytes)
             else:
                 self._answer(404, "x/y", b"")
 
@@ -229,3 +233,18 @@ def token_registry(
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def _answer_part(
+    handler: BaseHTTPRequestHandler, content: bytes, cut_bytes: int | None
+) -> None:
+    """Answer what ``Range`` asks for, but no more than ``cut_bytes``."""
+    wanted = handler.headers.get("Range", "bytes=0-")
+    start = int(wanted.removeprefix("bytes=").rstrip("-"))
+    end, size = len(content) - 1, len(content)
+    handler.send_response(206 if start else 200)
+    handler.send_header("Content-Range", f"bytes {start}-{end}/{size}")
+    handler.send_header("Content-Length", str(size - start))
+    handler.end_headers()
+    with suppress(ConnectionError):
+        handler.wfile.write(content[start:][:cut_bytes])

@@ -33,14 +33,13 @@ from ipa_partitions.errors import ImageError
 from ipa_partitions.images import sources
 from ipa_partitions.images.access import Access, basic
 from ipa_partitions.images.catalog import this_arch
-from ipa_partitions.images.sources.http import HTTP, HttpStatusError
+from ipa_partitions.images.sources.http import HTTP
 from ipa_partitions.images.sources.http_stream import HttpStream
 from ipa_partitions.urls import OCI_PATH, is_web_url, public_url
 
 RAMDISK = Path("/etc/ipa-partitions")
 
 _LIMIT_BYTES = 4 * 1024**2
-_UNAUTHORIZED = 401
 _TITLE = "org.opencontainers.image.title"
 
 _INDEXES = (
@@ -157,17 +156,10 @@ class Registry:
         host, repository, *_ = self.reference
         url = f"https://{host}/v2/{repository}/{path}"
         headers = {"Accept": ", ".join(accept)} if accept else {}
-        try:
-            return HTTP.open(url, self._access, headers)
-        except HttpStatusError as error:
-            if error.status != _UNAUTHORIZED:
-                raise
-            challenge = error.headers.get("WWW-Authenticate", "")
-            self._authorize(challenge)
-        return HTTP.open(url, self._access, headers)
+        return HTTP.open(url, self._access, headers, self._authorized)
 
-    def _authorize(self, challenge: str) -> None:
-        """Get the token that the registry asks for, if it does."""
+    def _authorized(self, challenge: str) -> Access:
+        """Return our keys with the token that the registry asks for."""
         words = dict(_CHALLENGE.findall(challenge))
         realm = words.get("realm", "")
         if not challenge.lower().startswith("bearer ") or not is_web_url(
@@ -188,6 +180,7 @@ class Registry:
         except (ValueError, LookupError, AttributeError, TypeError):
             raise ImageError(f"{public_url(url)}: gives no token") from None
         self._access = replace(self._access, authorization=f"Bearer {token}")
+        return self._access
 
     def _manifest(self, version: str) -> tuple[str, Mapping[str, Any]]:
         """Return the digest of a manifest, and what it says."""

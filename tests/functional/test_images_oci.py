@@ -253,6 +253,20 @@ def test_another_token_is_fetched_when_one_is_no_longer_good(
     assert len([path for path in asked if "token" in path]) == 2
 
 
+def test_a_blob_goes_on_with_another_token(
+    pushed: Pushed, certificate: Path
+) -> None:
+    # The manifest and the start of the blob, and then each part, cost one.
+    with token_registry(pushed, certificate, good_for=2, cut_bytes=900) as (
+        host,
+        asked,
+    ):
+        content = download(f"oci://{host}/library/image:raw")
+    assert digest_of(content) in pushed.blobs
+    assert len(content) > 2 * 900
+    assert len([path for path in asked if "token" in path]) > 1
+
+
 @pytest.mark.parametrize(("change", "problem"), [
     ("layer",    "the sha256 of a layer is"),
     ("short",    "ends too early|the sha256 of a layer|closed"),

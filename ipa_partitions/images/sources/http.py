@@ -14,7 +14,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
@@ -49,12 +49,16 @@ class HttpSource:
         url: str,
         access: Access,
         headers: Mapping[str, str] = MappingProxyType({}),
+        renewed: Callable[[str], Access] | None = None,
     ) -> HttpStream:
-        """Ask for ``url``; raises HttpStatusError if that is refused."""
+        """Ask for ``url``; raises HttpStatusError if that is refused.
+
+        For ``renewed`` see HttpStream.
+        """
         # requests is slow to load, and a plan is made without it.
         from ipa_partitions.images.sources.http_stream import HttpStream
 
-        return HttpStream(url, access, headers)
+        return HttpStream(url, access, headers, renewed=renewed)
 
     def open_start(self, url: str, access: Access, count: int) -> HttpStream:
         """Ask for the start of ``url``; see StartSource."""

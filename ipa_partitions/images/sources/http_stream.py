@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain, repeat
 
 import requests
@@ -39,6 +39,7 @@ from ipa_partitions.images.sources.patience import Patience
 FIRST_WAITS_S = (0.5, 1, 2)
 WAITS_S = (0.5, 1, 2, 4, 8, 16)
 
+_UNAUTHORIZED = 401
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19}|\*)")
 _LENGTH = re.compile(r"\d{1,19}")
 
@@ -48,6 +49,8 @@ class HttpStream:
 
     With ``first_bytes`` that many are asked for first, and the rest only
     when it is read: who looks at the start alone costs the server no more.
+    ``renewed`` gives the keys once more where a server no longer takes them,
+    of what that asks for (``WWW-Authenticate``).
     """
 
     def __init__(
@@ -56,8 +59,11 @@ class HttpStream:
         access: Access,
         headers: Mapping[str, str],
         first_bytes: int | None = None,
+        renewed: Callable[[str], Access] | None = None,
     ) -> None:
+        self._url = url
         self._name = urls.public_url(url)
+        self._renewed = renewed
         self._session = Session(url, access)
         self._headers = headers
         self._waits = iter(FIRST_WAITS_S)
@@ -221,6 +227,16 @@ class HttpStream:
         return ImageError(f"{self._name}: changed while it was downloaded")
 
     def _get(self, headers: dict[str, str]) -> requests.Response:
+        response = self._ask(headers)
+        if response.status_code == _UNAUTHORIZED and self._renewed:
+            response.close()
+            self._session.close()
+            challenge = response.headers.get("WWW-Authenticate", "")
+            self._session = Session(self._url, self._renewed(challenge))
+            response = self._ask(headers)
+        return response
+
+    def _ask(self, headers: dict[str, str]) -> requests.Response:
         started = time.monotonic()
         try:
             return self._session.get(
