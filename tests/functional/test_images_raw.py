@@ -52,6 +52,7 @@ MKFS = {
     "xfs": ("mkfs.xfs", "-q", "-f"),
     "btrfs": ("mkfs.btrfs", "-q", "-f"),
     "vfat": ("mkfs.vfat",),
+    "swap": ("mkswap", "-q"),
 }
 
 LoopDisk = Callable[..., str]
@@ -82,7 +83,7 @@ def file_system(path: Path, name: str, size_mib: int) -> bytes:
     path.write_bytes(b"")
     os.truncate(path, size_mib * MIB)
     run(*MKFS[name], str(path))
-    if name != "vfat":  # which this kernel may not have
+    if name not in ("vfat", "swap"):  # vfat this kernel may not have
         with mounted(str(path), "loop") as root:
             (root / "hello").write_text("world")
     return path.read_bytes()
@@ -150,14 +151,19 @@ def test_a_filesystem_is_renewed_and_grows(
         assert space.f_blocks * space.f_frsize > 480 * MIB
 
 
-def test_a_fat_filesystem_is_renewed(
-    server: Server, loop_disk: LoopDisk, tmp_path: Path
+@pytest.mark.parametrize(
+    ("name", "uuid"), [("vfat", "ABCD-1234"), ("swap", UUID)]
+)
+def test_what_does_not_grow_is_renewed(
+    server: Server, loop_disk: LoopDisk, tmp_path: Path, name: str, uuid: str
 ) -> None:
-    data = file_system(tmp_path / "fs", "vfat", 64)
+    data = file_system(tmp_path / "fs", name, 64)
     disk = loop_disk(100)
-    target = BlockTarget(disk, 100 * MIB, "vfat", "ABCD-1234", "ROOT")
-    RAW.execute(serve(server, data), target)
-    assert read_uuid(disk) == "ABCD-1234"
+    target = BlockTarget(disk, 100 * MIB, name, uuid, "ROOT")
+    image = serve(server, data)
+    RAW.validate(image, target)
+    RAW.execute(image, target)
+    assert read_uuid(disk) == uuid
 
 
 def test_two_copies_of_an_image_are_mounted_side_by_side(

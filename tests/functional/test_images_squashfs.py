@@ -239,6 +239,30 @@ def test_when_it_fails_a_new_root_cannot_be_mounted_and_a_kept_one_can(
         assert ("large" in names) <= (problem == "bomb")
 
 
+@pytest.mark.parametrize("is_new", [True, False])
+def test_data_may_hold_no_device(
+    server: Server, loop_disk: LoopDisk, tmp_path: Path, is_new: bool
+) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    os.mknod(tree / "null", 0o20666, os.makedev(1, 3))
+    digest = image_of(tree, server.folder / "x")
+    data = replace(ext4_volume(loop_disk, "/srv"), is_new=is_new)
+    if not is_new:
+        with mounted(data.device) as root:
+            (root / "old").write_text("old")
+    deploy = action(
+        f"{server.url}/x", data, disk_format="squashfs", target="/srv",
+        digest=digest, kind="data",
+    )  # fmt: skip
+    with pytest.raises(ImageError, match=r"/x: .*Operation not permitted"):
+        deploy.execute()
+    if not is_new:
+        with mounted(data.device) as root:
+            assert not (root / "null").exists()
+            assert (root / "old").read_text() == "old"
+
+
 @pytest.mark.parametrize(("content", "problem"), [
     (b"QFI\xfb" + bytes(9999), "is qcow2, not squashfs"),
     (b"hello" * 999, "is something else, not squashfs"),
