@@ -25,7 +25,12 @@ from ironic.conductor import task_manager
 from ironic.drivers import base
 from ironic.drivers.modules import agent, agent_base, pxe_base
 
-from ipa_partitions.conductor import documents, follow_up, results
+from ipa_partitions.conductor import (
+    catalog_boot,
+    documents,
+    follow_up,
+    results,
+)
 from ipa_partitions.step_arguments import ARGUMENTS
 
 # Behind the agent's own steps of RAID and BIOS (above), before the boot is
@@ -56,17 +61,21 @@ class PartitionsDeploy(agent.CustomAgentDeploy):  # type: ignore[misc]
         """
         super().validate(task)
         layout = documents.refuse_bad_document(task.node)
-        is_whole_disk = layout is not None and layout.is_whole_disk
-        follow_up.refuse_bad_target(task.node, is_whole_disk)
+        follow_up.refuse_bad_target(task.node, layout)
 
     @base.deploy_step(priority=100)  # type: ignore[untyped-decorator]
     @task_manager.require_exclusive_lock  # type: ignore[untyped-decorator]
     def deploy(self, task: Any) -> Any:
         """Power the node on, if no step has a bad document."""
-        info = task.node.driver_internal_info
-        documents.refuse_bad_steps(task.node, info.get("deploy_steps") or ())
-        results.forget(task.node)
-        task.node.save()
+        node = task.node
+        steps = node.driver_internal_info.get("deploy_steps") or ()
+        layouts = documents.refuse_bad_steps(node, steps)
+        results.forget(node)
+        if follow_up.target(node) != follow_up.LOCAL:
+            layout = layouts.get("deploy_partitions")
+            follow_up.refuse_bad_target(node, layout)
+            catalog_boot.keep(node, layout)
+        node.save()
         return super().deploy(task)
 
     deploy_partitions = _step_of_the_agent("deploy_partitions", _PRIORITY)

@@ -45,16 +45,23 @@ def refuse_bad_document(
         ) from error
 
 
-def refuse_bad_steps(node: Any, steps: Iterable[Mapping[str, Any]]) -> None:
-    """Raise InvalidParameterValue for a step with a bad document."""
+def refuse_bad_steps(
+    node: Any, steps: Iterable[Mapping[str, Any]]
+) -> dict[str, layout.Layout | None]:
+    """Return the documents of the steps that run, by the steps' names.
+
+    Raises InvalidParameterValue for a step with a bad one.
+    """
+    layouts = {}
     for step in steps:
         if step.get("interface") != "deploy" or step.get("step") not in STEPS:
             continue
         args = step.get("args") or {}
         if step.get("priority") != 0:
-            refuse_bad_document(
+            layouts[step["step"]] = refuse_bad_document(
                 node, args.get("image_info"), args.get("layout")
             )
+    return layouts
 
 
 def kernel_params(

@@ -25,16 +25,15 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from ironic.common import states
-from ironic.common.exception import (
-    InvalidParameterValue,
-    MissingParameterValue,
-)
+from ironic.common.exception import InvalidParameterValue
 
+from ipa_partitions.conductor import catalog_boot
 from ipa_partitions.conductor.results import (
     KERNEL_PARAMS,
     ROOT_UUID,
     is_disk_id,
 )
+from ipa_partitions.layout import Layout
 
 LOCAL: Final = "local"
 KEY: Final = "partitions_boot_target"
@@ -46,6 +45,9 @@ INSTANCE_STATES = (states.ACTIVE, states.UNRESCUING, states.ADOPTING)
 _NOT_FOR_A_ROOT = ("boot_iso", "configdrive")
 # The first is read while a node is deployed, the second afterwards.
 _COMMAND_LINES = ("ramdisk_kernel_arguments", "kernel_append_params")
+
+# What may be the catalog's.
+_FILES = ("kernel", "ramdisk")
 
 _NO_ROOT = (
     "the image is one of a whole disk: only its own boot code knows its root"
@@ -71,13 +73,16 @@ def target(node: Any) -> str:
     return node.instance_info.get(KEY) or LOCAL
 
 
-def refuse_bad_target(node: Any, is_whole_disk: bool) -> None:
-    """Raise InvalidParameterValue if the node cannot be booted so."""
+def refuse_bad_target(node: Any, layout: Layout | None) -> None:
+    """Raise InvalidParameterValue if the node cannot be booted so.
+
+    Without a ``layout`` the document is not known yet.
+    """
     wanted = target(node)
     if wanted == LOCAL:
         return
     at = f"instance_info[{KEY!r}]"
-    if is_whole_disk:
+    if layout and layout.is_whole_disk:
         raise InvalidParameterValue(f"{at} is {wanted!r}, but {_NO_ROOT}")
     if wanted not in _TARGETS:
         known = ", ".join((LOCAL, *_TARGETS))
@@ -88,14 +93,8 @@ def refuse_bad_target(node: Any, is_whole_disk: bool) -> None:
             f"{at} is {wanted!r}, which the boot interface {interface} does"
             f" not do; these do: {', '.join(_TARGETS[wanted])}"
         )
-    missing = [
-        k for k in ("kernel", "ramdisk") if not node.instance_info.get(k)
-    ]
-    if missing:
-        raise MissingParameterValue(
-            f"{at} is {wanted!r}, but instance_info has no"
-            f" {' and no '.join(missing)} of the image"
-        )
+    if layout:
+        catalog_boot.image_of(node, layout)
 
 
 def command_line(node: Any) -> str:
@@ -164,6 +163,7 @@ def _booting_the_root(task: Any) -> Iterator[None]:
     own_interface = node.get_interface
     node.instance_info = {
         **{k: v for k, v in before.items() if k not in _NOT_FOR_A_ROOT},
+        **catalog_boot.of_node(node),
         **dict.fromkeys(_COMMAND_LINES, line),
     }
     node.get_interface = lambda kind: (
@@ -174,7 +174,7 @@ def _booting_the_root(task: Any) -> Iterator[None]:
     finally:
         del node.get_interface
         # What else has changed stays so: a rescue's password is gone then.
-        ours = (*_NOT_FOR_A_ROOT, *_COMMAND_LINES)
+        ours = (*_NOT_FOR_A_ROOT, *_COMMAND_LINES, *_FILES)
         now = node.instance_info
         node.instance_info = {
             **{k: v for k, v in now.items() if k not in ours},

@@ -28,7 +28,7 @@ from typing import Any
 from ironic.drivers.modules import agent_base, agent_client
 
 from ipa_partitions.boot_info import BootInfo
-from ipa_partitions.conductor import documents
+from ipa_partitions.conductor import catalog_boot, documents
 from ipa_partitions.errors import ImageError, PartitionsError
 
 LOG = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ BOOT_INFO = "boot_info"
 ROOT_UUID = "root_uuid_or_disk_id"
 KERNEL_PARAMS = "partitions_kernel_params"
 STATUS = "agent_status_message"
+_KEPT = (BOOT_INFO, ROOT_UUID, KERNEL_PARAMS, STATUS)
 
 # driver_internal_info is 64 KiB on MySQL, and Ironic keeps more in it.
 _LIMIT_BYTES = 8 * 1024
@@ -49,7 +50,7 @@ _DISK_ID = re.compile(r"0x[0-9A-Fa-f]{8}")
 
 def forget(node: Any) -> None:
     """Remove what an earlier deployment has left; the caller saves."""
-    for key in (BOOT_INFO, ROOT_UUID, KERNEL_PARAMS, STATUS):
+    for key in (*_KEPT, catalog_boot.KEY):
         node.del_driver_internal_info(key)
 
 

@@ -235,7 +235,11 @@ def machine_uuid() -> str:
 
 def this_arch() -> str:
     """Return the architecture of this machine, as trees call it."""
-    machine = platform.machine()
+    return arch_of(platform.machine())
+
+
+def arch_of(machine: str) -> str:
+    """Return what trees call what the kernel calls ``machine``."""
     return _ARCHES.get(machine, machine)
 
 

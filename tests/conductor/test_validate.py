@@ -80,7 +80,11 @@ class ValidateTest(base.TestCase):
             self.assertIn(told, self.refused(instance_info=info))
 
     def test_a_target_needs_what_is_booted(self):
-        info = {"partitions_boot_target": "virtual-media", "kernel": "x"}
+        info = {
+            "partitions_boot_target": "virtual-media",
+            "kernel": "x",
+            "image_info": base.GOOD,
+        }
         with self.task(self.node(instance_info=info)) as task:
             error = self.assertRaises(
                 exception.MissingParameterValue,
