@@ -18,14 +18,19 @@ What is asked for here is small, and nothing is written.
 from __future__ import annotations
 
 import logging
+import sys
 from dataclasses import dataclass, replace
 
-from ipa_partitions.errors import ImageError, raise_all
+from ipa_partitions.errors import CommandError, ImageError, raise_all
 from ipa_partitions.images import catalog
 from ipa_partitions.images.access import ANYBODY, Access
 from ipa_partitions.images.configdrive import ConfigDrive
 from ipa_partitions.layout.check import problems
-from ipa_partitions.layout.images import compression_of, format_of
+from ipa_partitions.layout.images import (
+    compression_of,
+    format_of,
+    to_fetch,
+)
 from ipa_partitions.layout.model import Checksum, Image, Layout
 from ipa_partitions.layout.mounts import contents
 from ipa_partitions.urls import public_url, url_scheme
@@ -74,11 +79,46 @@ def located(layout: Layout) -> Layout:
         _located(image, layout) if _may_deploy(image, layout) else image
         for image in layout.images
     )
-    if images == layout.images:
+    found = replace(layout, images=images)
+    if found.form == "classic" and not found.is_whole_disk:
+        found = _with_the_filesystem(found)
+    if found == layout:
         return layout
-    layout = replace(layout, images=images)
+    layout = found
     raise_all(problems(layout))
     return layout
+
+
+def _with_the_filesystem(layout: Layout) -> Layout:
+    """Return a classic layout whose root has the filesystem of the image.
+
+    Nobody declares that there: Ironic writes whatever comes. What is wrong
+    with the image is told where it is validated.
+    """
+    (image,), (disk,) = layout.images, layout.disks
+    *others, root = disk.volumes
+    holds = _filesystem_of(image, root.content.file_system)
+    content = replace(root.content, file_system=holds)
+    disk = replace(disk, volumes=(*others, replace(root, content=content)))
+    return replace(layout, disks=(disk,))
+
+
+def _filesystem_of(image: Image, expected: str) -> str:
+    from ipa_partitions.images.deployers import BlockTarget, deployer_of
+    from ipa_partitions.images.deployers.block import MisfitError
+
+    to_look_at = to_fetch(image)
+    try:
+        deployer = deployer_of(to_look_at)
+        if deployer.kind == "block":
+            deployer.validate(
+                to_look_at, BlockTarget(image.at, sys.maxsize, expected, "")
+            )
+    except MisfitError as error:
+        return error.holds
+    except (ImageError, CommandError):
+        pass
+    return expected
 
 
 def _with_instance(layout: Layout, servers: Servers) -> ConfigDrive | None:

@@ -42,6 +42,7 @@ from ipa_partitions.images.deployers.block import MisfitError
 from ipa_partitions.images.image import Image
 from ipa_partitions.images.old_uuid import replace_uuid
 from ipa_partitions.images.percent import Percent
+from ipa_partitions.layout.images import to_fetch
 from ipa_partitions.plan import Phase
 
 
@@ -198,19 +199,7 @@ class DeployImage:
 
     @property
     def _image(self) -> Image:
-        image = self.system.image
-        checksum = image.checksum
-        return Image(
-            image.name,
-            image.url,
-            image.disk_format,
-            image.compression,
-            checksum.algorithm if checksum else None,
-            checksum.digest if checksum else None,
-            checksum.sums_url if checksum else None,
-            image.access,
-            image.size_bytes,
-        )
+        return to_fetch(self.system.image)
 
     @property
     def _block_target(self) -> BlockTarget:

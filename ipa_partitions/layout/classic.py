@@ -88,7 +88,7 @@ class Classic(BaseModel):
     checksum: str | None = None
     os_hash_algo: Literal["sha256", "sha512"] | None = None
     os_hash_value: str | None = None
-    disk_format: objects.Name = "raw"
+    disk_format: objects.Name | None = None
     image_type: Literal["partition", "whole-disk"] = "partition"
     root_mb: Count = 0
     root_gb: Count = 0

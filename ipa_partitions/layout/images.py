@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator
 
 from ipa_partitions import registry
 from ipa_partitions.errors import LayoutError
+from ipa_partitions.images.image import Image
 from ipa_partitions.layout import document as doc
 from ipa_partitions.layout import model
 from ipa_partitions.layout.values import parse_hash
@@ -176,6 +177,22 @@ def _format_problems(
         yield LayoutError(
             f"{image.at}.compression", "a directory is not compressed"
         )
+
+
+def to_fetch(image: model.Image) -> Image:
+    """Return what it takes to fetch ``image``, once it is located."""
+    checksum = image.checksum
+    return Image(
+        image.name,
+        image.url,
+        image.disk_format,
+        image.compression,
+        checksum.algorithm if checksum else None,
+        checksum.digest if checksum else None,
+        checksum.sums_url if checksum else None,
+        image.access,
+        image.size_bytes,
+    )
 
 
 def is_format_known(image: model.Image) -> bool:

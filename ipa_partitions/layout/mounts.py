@@ -63,6 +63,7 @@ def mount_problems(layout: model.Layout) -> Iterator[LayoutError]:
     for image in layout.images:
         found = [*_image_volumes(image, mounts[image.name])]
         yield from found or block_problems(layout, image)
+    yield from doubled_blocks(layout)
     yield from _shared_roots(layout)
 
 
@@ -121,6 +122,21 @@ def block_problems(
                 f"a {image.disk_format} image would replace all of {at},"
                 " whose data is to be kept",
             )
+
+
+def doubled_blocks(layout: model.Layout) -> Iterator[LayoutError]:
+    """Yield every block image that would replace all of another one."""
+    first: dict[str, model.Image] = {}
+    for image in filter(is_format_known, layout.images):
+        for at, content in block_volumes(layout, image):
+            if not deploys(layout.policy, image, content):
+                continue
+            other = first.setdefault(at, image)
+            if other is not image:
+                yield LayoutError(
+                    f"{image.at}.target",
+                    f"the image {other.name!r} is all of {at} already",
+                )
 
 
 def deploys(policy: str, image: model.Image, onto: model.Content) -> bool:

@@ -157,6 +157,9 @@ def _place(at: str) -> list[tuple[int, int, str]]:
     ]
 
 
+_UNMENDED = (LookupError, TypeError, AttributeError)
+
+
 class _Flaw(NamedTuple):
     """One of pydantic's errors; ``keys`` lead to it from the top."""
 
@@ -263,16 +266,35 @@ def _further_problems(
     if not all(flaw.keys for flaw in flaws):
         return []  # the document as a whole cannot be read
     try:
-        rest, is_same = mended(
-            copy.deepcopy(data),
-            [
-                Flaw(f.keys, f.kind == "extra_forbidden", f.suggestion)
-                for f in flaws
-            ],
-        )
-        layout = build(doc.Document.model_validate_json(json.dumps(rest)))
-    except (LookupError, TypeError, AttributeError, ValidationError):
+        layout, is_same = _mended(flaws, data)
+    except ValidationError:
+        # What stands by a misspelled name may not be for the one meant.
+        nameless = [flaw._replace(suggestion=None) for flaw in flaws]
+        try:
+            layout, is_same = _mended(nameless, data)
+        except (*_UNMENDED, ValidationError):
+            return []
+    except _UNMENDED:
         return []
     told = tuple(json_path(flaw.keys) for flaw in flaws)
     found = problems(layout) if is_same else local_problems(layout)
-    return [error for error in found if not error.at.startswith(told)]
+    return [error for error in found if not _is_below(error.at, told)]
+
+
+def _mended(
+    flaws: list[_Flaw], data: dict[str, Any]
+) -> tuple[model.Layout, bool]:
+    rest, is_same = mended(
+        copy.deepcopy(data),
+        [
+            Flaw(f.keys, f.kind == "extra_forbidden", f.suggestion)
+            for f in flaws
+        ],
+    )
+    return build(doc.Document.model_validate_json(json.dumps(rest))), is_same
+
+
+def _is_below(at: str, paths: tuple[str, ...]) -> bool:
+    return any(
+        at == path or at.startswith((f"{path}.", f"{path}[")) for path in paths
+    )

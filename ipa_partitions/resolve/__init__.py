@@ -26,7 +26,7 @@ from ipa_partitions.layout import model
 from ipa_partitions.layout.classic import as_written
 from ipa_partitions.resolve.disks import find_disks
 from ipa_partitions.resolve.geometry import Maker, lay_out
-from ipa_partitions.resolve.members import too_small_to_encrypt
+from ipa_partitions.resolve.members import too_small
 from ipa_partitions.resolve.storage import resolve_storage
 from ipa_partitions.resolve.systems import (
     block_targets,
@@ -82,13 +82,15 @@ def resolve(
         groups=storage.groups,
         bcaches=storage.bcaches,
         systems=(),
-        multiboot=find_multiboot(disks) if with_loader else None,
+        multiboot=find_multiboot(disks)
+        if with_loader and len(layout.systems) > 1
+        else None,
         default_system=layout.default_system,
         seed=seed,
         tells_firmware=machine.firmware == "uefi" and firmware != "bios",
         warnings=(*layout.warnings, *_warnings(layout, firmware)),
     )
-    raise_all(too_small_to_encrypt(resolved.volumes))
+    raise_all(as_written(layout.form, too_small(resolved.volumes)))
     return replace(resolved, systems=resolve_systems(layout, resolved.volumes))
 
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ipa_partitions.disk import bcache, luks, lvm, md
+from ipa_partitions.disk.filesystem import known
 from ipa_partitions.disk.size import MIB, mib_text
 from ipa_partitions.errors import MachineError, ProblemError
 from ipa_partitions.layout import model
@@ -118,13 +119,23 @@ def _not_for_lvm(
             )
 
 
-def too_small_to_encrypt(
-    volumes: Iterable[Volume],
-) -> Iterator[ProblemError]:
-    """Yield every volume that the header of its encryption fills."""
+def too_small(volumes: Iterable[Volume]) -> Iterator[ProblemError]:
+    """Yield every volume with no room for its encryption or filesystem."""
     for volume in volumes:
+        name = volume.content.file_system
+        least_bytes = known()[name].min_bytes if name in known() else 0
         if volume.inner_bytes <= 0:
             yield MachineError(
                 f"{volume.at}.size",
                 f"encryption alone takes {mib_text(luks.HEADER_BYTES)}",
+            )
+        elif (
+            volume.inner_bytes < least_bytes
+            and volume.is_new
+            and not volume.block_image
+        ):
+            yield MachineError(
+                f"{volume.at}.size",
+                f"{name} needs {mib_text(least_bytes)}, the volume has"
+                f" {mib_text(volume.inner_bytes)}",
             )

@@ -23,6 +23,7 @@ from ipa_partitions.layout.mounts import (
     block_problems,
     block_volumes,
     deploys,
+    doubled_blocks,
     holder,
 )
 from ipa_partitions.resolved import Disk, System, Volume, mount_order
@@ -35,9 +36,14 @@ def block_targets(layout: model.Layout) -> frozenset[str]:
     server says that an image is, no document has told.
     """
     raise_all(
-        error
-        for image in layout.images
-        for error in block_problems(layout, image)
+        (
+            *doubled_blocks(layout),
+            *(
+                error
+                for image in layout.images
+                for error in block_problems(layout, image)
+            ),
+        )
     )
     return frozenset(
         at

@@ -53,19 +53,27 @@ def differences(resolved: ResolvedLayout, found: Inventory) -> tuple[str, ...]:
 def with_kept_ids(
     resolved: ResolvedLayout, found: Inventory
 ) -> ResolvedLayout:
-    """Return the layout with the UUIDs of all that is kept."""
+    """Return the layout with the UUIDs of all that is kept.
+
+    What is made anew for a system that stays gets the one that it had, too:
+    the fstab and crypttab of that system stay as they are.
+    """
     places = _places(resolved)
+    staying = _needed_as_they_are(resolved)
 
     def kept(volume: Volume) -> Volume:
-        if volume.is_new:
+        if volume.is_new and volume.at not in staying:
             return volume
         home = places.get(volume.home, volume.home)
-        volume = replace(
-            volume, uuid=found.filesystem(home).uuid or volume.uuid
-        )
+        before = found.filesystem(home)
+        if not volume.is_new or before.kind == volume.content.file_system:
+            volume = replace(volume, uuid=before.uuid or volume.uuid)
         encrypted = found.encrypted.get(home)
         if not encrypted or not volume.luks:
             return volume
+        if volume.is_new:
+            luks = replace(volume.luks, uuid=encrypted.header.uuid)
+            return replace(volume, luks=luks)
         # One that is open keeps its name.
         name = encrypted.mapping.removeprefix("/dev/mapper/")
         luks = replace(volume.luks, uuid=encrypted.header.uuid, name=name)
@@ -81,6 +89,20 @@ def with_kept_ids(
             )
             for array in resolved.arrays
         ),
+    )
+
+
+def _needed_as_they_are(resolved: ResolvedLayout) -> frozenset[str]:
+    """Return the volumes whose UUIDs a system that stays knows.
+
+    One that the document gives a UUID is not among them.
+    """
+    return frozenset(
+        volume.at
+        for system in resolved.bootable
+        if not system.deploys
+        for volume in (*system.mounts, *system.swaps, *system.esps)
+        if not volume.content.uuid
     )
 
 

@@ -359,11 +359,34 @@ def test_a_flaw_hides_no_other():
     ((*FIRST, "mount", "Swap"), {"label": "x" * 17, "file_system": "swap"},
      [f"{V0}.label", f"{V0}.mount"]),
     ((*FIRST, "mount", "None"), {"file_system": "none"}, [f"{V0}.mount"]),
+    # What is meant cannot have that value.
+    ((*FIRST, "keepdata", "no"), {"images": ["c"]},
+     ["$.images[0].name", f"{V0}.images[0]", f"{V0}.keepdata"]),
+    # One path begins as the other does.
+    ((*IMAGE, "image", "x"), {"label": "x" * 17, "size": "1G"},
+     ["$.images[0].image", f"{V0}.label", f"{V0}.size"]),
+    ((*FIRST, "file", "x"), {"file_system": "ext9"},
+     [f"{V0}.file", f"{V0}.file_system"]),
 ])  # fmt: skip
 def test_a_flaw_does_not_hide_what_is_around_it(flaw, other, paths):
     document = changed(*flaw)
     document["partitions"][0]["volumes"][0] |= other
     assert [p.partition(": ")[0] for p in problems(document)] == paths
+
+
+def test_two_block_images_cannot_be_one_volume():
+    tools = {
+        "name": "tools", "image_type": "data", "checksum": DIGEST,
+        "image_pull_url": "file:///tools.raw",
+    }  # fmt: skip
+    document = changed("images", 2, tools)
+    document["partitions"][0]["volumes"][0]["images"] = ["a", "tools"]
+    assert problems(document) == [
+        f"$.images[2].target: the image 'a' is all of {V0} already"
+    ]
+    for harmless in ({"deploy": "never"}, {"disk_format": "tar"}):
+        document["images"][2] = tools | harmless
+        assert problems(document) == []
 
 
 def test_what_only_follows_from_a_flaw_is_not_told():

@@ -304,6 +304,27 @@ def test_what_has_no_effect_or_is_not_safe_is_a_warning(keys, warning):
     assert [w for w in found.warnings if w.startswith(warning)]
 
 
+def test_the_menu_of_one_system_is_in_its_own_boot():
+    asked = [volume(150, "multiboot"), volume(9, "/", *"a")]
+    one = resolved(document(disk(*asked), images=[image("a")]), machine(999))
+    assert one.multiboot is None
+    asked.append(volume(9, "/", "b"))
+    images = [image("a"), image("b")]
+    two = resolved(document(disk(*asked), images=images), machine(999))
+    assert two.multiboot is not None
+
+
+@pytest.mark.parametrize(("kind", "least"), [("xfs", 300), ("btrfs", 109)])
+def test_a_filesystem_needs_its_room(kind, least):
+    for size in (least, least - 1):
+        described = document(disk(volume(size, "/d", file_system=kind)))
+        if size == least:
+            assert resolved(described, machine(999)).volumes
+            continue
+        with pytest.raises(MachineErrors, match=f"size: {kind} needs {least}"):
+            resolved(described, machine(999))
+
+
 def test_the_esp_is_in_fstab_but_not_in_the_tree():
     found = resolved(
         document(
@@ -451,6 +472,19 @@ def test_classic_form_is_laid_out_as_ironic_does():
     assert [v.content.file_system for v in found.volumes] == [
         "none", "xfs", "swap", "none", "ext4",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("url", "disk_format", "expected"), [
+    ("https://h/x.qcow2", None, "qcow2"),
+    ("https://h/x.qcow2", "raw", "raw"),
+    ("https://h/x", None, "raw"),
+])  # fmt: skip
+def test_the_url_of_the_classic_form_declares_the_format(
+    url, disk_format, expected
+):
+    described = {"urls": [url], "disk_format": disk_format, "root_gb": 1}
+    (image,) = layout.parse(described).images
+    assert image.disk_format == expected
 
 
 VOLUMES = st.lists(

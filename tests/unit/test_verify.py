@@ -164,3 +164,48 @@ def test_what_is_kept_keeps_its_uuids_and_all_else_has_fresh_ones():
             assert is_same == (name not in fresh)
     assert after["hidden"].device == before["hidden"].device
     assert after["secret"].device != before["secret"].device
+
+
+def staying(**changes):
+    """Return a document whose system stays and whose other volumes do not."""
+    swap = {"mount": "swap"}
+    data = {"mount": "/srv", "encryption": {"type": "luks2", "tpm2": True}}
+    fixed = {"mount": "/fixed", "uuid": FIXED}
+    other = {"mount": "/other", "file_system": "ext3", **changes}
+    return {
+        "partitions": [{
+            "type": "disk",
+            "id": {"type": "name", "value": "vda"},
+            "volumes": [
+                {"type": "partition", "size": "100 MiB", "mount": "/"},
+                *(
+                    {"type": "partition", "size": "100 MiB", **each,
+                     "keep_data": False}
+                    for each in (swap, data, fixed, other)
+                ),
+            ],
+        }],
+        "images": [{"name": "a", "image_pull_url": "file:///a.tar"}],
+    }  # fmt: skip
+
+
+FIXED = "2abf123d-d52f-4f62-a351-7358221bc51f"
+
+
+def test_what_a_staying_system_mounts_keeps_its_uuid_when_made_anew():
+    before = resolved(staying())
+    again = resolved(staying(file_system="ext4"), seed=OTHER_SEED)
+    kept = with_kept_ids(again, laid_out(before))
+    old, new = before.volumes, kept.volumes
+    assert [v.is_new for v in new[-5:]] == [False, True, True, True, True]
+    same = [a.uuid == b.uuid for a, b in zip(old, new, strict=True)]
+    # What becomes another filesystem has nothing to keep.
+    assert same == [*[True] * (len(old) - 1), False]
+    assert old[-3].luks.uuid == new[-3].luks.uuid
+    assert old[-3].luks.device == new[-3].luks.device
+    (system,) = kept.systems
+    assert [v.uuid for v in system.swaps] == [old[-4].uuid]
+    deployed = staying()
+    deployed["images"][0]["deploy"] = "always"
+    anew = with_kept_ids(resolved(deployed, OTHER_SEED), laid_out(before))
+    assert anew.volumes[-4].uuid != old[-4].uuid
