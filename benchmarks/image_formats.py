@@ -281,7 +281,7 @@ def child_files(device: str, url: str, digest: str, name: str) -> None:
         def job() -> None:
             with mounted(device) as root:
                 target = FileTarget(
-                    root, 1 << 40, roomy=root, spare=Path(spare)
+                    root, 1 << 40, (), root, Path(spare), is_new=True
                 )
                 deployer.execute(image, target)
 

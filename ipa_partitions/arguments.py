@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import uuid
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -152,13 +153,14 @@ def _add_plan(parser: Any) -> None:
 
 
 def imagined_disk(text: str) -> Disk:
-    """Return the disk that ``NAME=SIZE[,SECTOR]`` describes."""
-    from ipa_partitions.layout.values import parse_device_name
+    """Return the disk that ``NAME=SIZE[,SECTOR]`` describes.
 
+    NAME is what a document may call it: a name, a path or a SCSI address.
+    """
     name, _, rest = text.partition("=")
     size_text, _, sector = rest.partition(",")
     try:
-        device = parse_device_name(name)
+        known_by = _known_by(name)
         size = parse_size(size_text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r}: {error}") from error
@@ -176,7 +178,26 @@ def imagined_disk(text: str) -> Disk:
         )
     sector_bytes = int(sector or _SECTORS_BYTES[0])
     size_bytes = size.amount // sector_bytes * sector_bytes
-    return Disk(device, size_bytes, sector_bytes)
+    return Disk(size_bytes=size_bytes, sector_bytes=sector_bytes, **known_by)
+
+
+def _known_by(name: str) -> dict[str, Any]:
+    """Return what of a disk ``name`` says; raises ValueError.
+
+    What is no name of the kernel's stands in the place of one.
+    """
+    from ipa_partitions.layout.values import (
+        parse_device_name,
+        parse_device_path,
+        parse_scsi,
+    )
+
+    if re.fullmatch(r"\d+:\d+:\d+:\d+", name):
+        return {"device": f"/dev/{name}", "hctl": parse_scsi(name)}
+    if name.removeprefix("/dev/").startswith("disk/"):
+        path = parse_device_path(name)
+        return {"device": path, "links": (path,)}
+    return {"device": parse_device_name(name)}
 
 
 def _uuid(text: str) -> str:

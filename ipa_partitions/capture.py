@@ -31,7 +31,7 @@ from ipa_partitions.disk.inventory import Array, Inventory
 from ipa_partitions.disk.size import MIB, mib_text
 from ipa_partitions.errors import MachineError, raise_all
 from ipa_partitions.layout.partitions import Layout
-from ipa_partitions.layout.values import ALIASES, TYPE_GUIDS, parse_name
+from ipa_partitions.layout.values import ALIASES, TYPE_GUIDS, parse_text
 
 Json = dict[str, Any]
 
@@ -246,7 +246,7 @@ class _Capture:
 
 def _name(name: str) -> Mapping[str, str]:
     try:
-        return {"name": parse_name(name)}
+        return {"name": parse_text(name)}
     except ValueError:
         return {}
 

@@ -30,6 +30,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ipa_partitions import registry
 from ipa_partitions.arguments import (
     WRONG,
     one_line,
@@ -47,6 +48,7 @@ from ipa_partitions.errors import (
 if TYPE_CHECKING:
     from ipa_partitions.boot_info import BootInfo
     from ipa_partitions.deploy import Request
+    from ipa_partitions.plan import Plan
 
 DONE, FAILED, DIFFERENT = 0, 1, 3
 
@@ -64,6 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.getLogger("ironic_python_agent").addHandler(logging.NullHandler())
     try:
         arguments = parse_arguments(argv)
+        registry.load_all()
         _VERBS[arguments.verb](arguments)
     except PartitionsError as error:
         return _tell(error)
@@ -186,14 +189,13 @@ def _deploy(arguments: Namespace) -> None:
         refuse("deploy", "not on a terminal: give --yes to wipe the disks")
     # The seed makes what is shown and what is done one and the same plan.
     request = Request(_read(arguments), seed=str(uuid.uuid4()))
-    if not arguments.yes:
-        _ask(request)
+    shown_plan = None if arguments.yes else _ask(request)
     for number in (signal.SIGTERM, signal.SIGHUP):
         # Whoever started us with nohup(1) meant it.
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler)
     with shown(sys.stderr) as listener:
-        result = deploy(request, listener)
+        result = deploy(request, listener, shown_plan)
     if arguments.json:
         _print_json(result.to_json())
         return
@@ -220,14 +222,17 @@ def _capture(arguments: Namespace) -> None:
     _print_json(capture(arguments.disks))
 
 
-def _ask(request: Request) -> None:
+def _ask(request: Request) -> Plan:
+    """Show the plan, and return it if a person says yes."""
     from ipa_partitions.deploy import make_plan
     from ipa_partitions.show.as_text import plan_text
 
-    print(plan_text(make_plan(request)), file=sys.stderr)
+    plan = make_plan(request)
+    print(plan_text(plan), file=sys.stderr)
     print("Do this? Type yes: ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip() != "yes":
         raise PartitionsError("not confirmed, nothing was done")
+    return plan
 
 
 def _boot_list(arguments: Namespace) -> None:

@@ -172,13 +172,21 @@ def _disks(names: Sequence[str], machine: Machine) -> tuple[Disk, ...]:
         raise MachineError("disks", str(error)) from error
 
 
-def deploy(request: Request, listener: Listener | None = None) -> Result:
+def deploy(
+    request: Request,
+    listener: Listener | None = None,
+    shown: plan.Plan | None = None,
+) -> Result:
     """Do it: plan, validate, execute, and read back.
 
-    Raises as ``make_plan`` does before anything is written, ActionError
-    after.
+    Raises as ``make_plan`` does before anything is written, and MachineError
+    if the plan is no longer the one that was ``shown``; ActionError after.
     """
     made = make_plan(request)
+    if shown and [*map(str, shown.actions)] != [*map(str, made.actions)]:
+        raise MachineError(
+            "the plan", "is another one than was shown: look at it again"
+        )
 
     devices = [disk.device for disk in made.resolved.disks]
     keeps = made.resolved.layout.policy == "verify"

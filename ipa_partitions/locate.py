@@ -32,7 +32,7 @@ from ipa_partitions.layout.images import (
     to_fetch,
 )
 from ipa_partitions.layout.model import Checksum, Image, Layout
-from ipa_partitions.layout.mounts import contents
+from ipa_partitions.layout.mounts import may_deploy
 from ipa_partitions.urls import public_url, url_scheme
 
 LOG = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ def located(layout: Layout) -> Layout:
     cannot be had, LayoutErrors if it then fits no more.
     """
     images = tuple(
-        _located(image, layout) if _may_deploy(image, layout) else image
+        _located(image, layout) if may_deploy(layout, image) else image
         for image in layout.images
     )
     found = replace(layout, images=images)
@@ -130,16 +130,6 @@ def _with_instance(layout: Layout, servers: Servers) -> ConfigDrive | None:
         # The password of the images' server is not this one's.
         access=replace(servers.access, authorization=None),
     )
-
-
-def _may_deploy(image: Image, layout: Layout) -> bool:
-    if image.deploy == "auto" and layout.policy == "verify":
-        return any(
-            not content.keep_data
-            for _, content in contents(layout)
-            if image.name in content.images
-        )
-    return image.deploy != "never"
 
 
 def _located(image: Image, layout: Layout) -> Image:

@@ -174,6 +174,9 @@ class InjectConfigDrive:
         places = [volume.place for volume in self.system.mounts]
         with mounted_tree(places) as root:
             tree = RootFs(root)
+            # Of another instance, under an image that is updated in place.
+            if tree.exists(SEED):
+                tree.remove_tree(SEED)
             tree.make_directory(SEED).chmod(0o700)
             for path, content in files.items():
                 file = PurePosixPath(SEED, path)

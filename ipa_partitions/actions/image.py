@@ -194,7 +194,12 @@ class DeployImage:
             key=_free_bytes,
         )
         return FileTarget(
-            where, _free_bytes(where), self.rsync_flags, roomy, spare
+            where,
+            _free_bytes(where),
+            self.rsync_flags,
+            roomy,
+            spare,
+            all(volume.is_new for volume in self.system.mounts),
         )
 
     @property

@@ -26,13 +26,20 @@ from ironic.common.exception import (
     MissingParameterValue,
 )
 
+from ipa_partitions.conductor.target import LOCAL, target
 from ipa_partitions.errors import ImageError
 from ipa_partitions.images.catalog import Catalog, Found, arch_of
 from ipa_partitions.layout import Layout
 from ipa_partitions.layout.model import Image
+from ipa_partitions.layout.mounts import may_deploy
 from ipa_partitions.urls import public_url, url_scheme
 
 KEY: Final = "partitions_catalog_boot"
+
+_UNVERIFIED = (
+    "Ironic compares no checksum of a kernel: name kernel and ramdisk in"
+    " instance_info"
+)
 
 
 def of_node(node: Any) -> dict[str, str]:
@@ -65,15 +72,32 @@ def image_of(node: Any, layout: Layout | None) -> Image | None:
     )
 
 
+def forget(node: Any) -> None:
+    """Remove what ``keep`` has kept; the caller saves."""
+    node.del_driver_internal_info(KEY)
+
+
 def keep(node: Any, layout: Layout | None) -> None:
     """Ask the catalog, and keep with the node what it has; see of_node.
 
-    The caller saves. Raises MissingParameterValue, and
-    InstanceDeployFailure if the catalog has nothing to boot.
+    A system that is not deployed again keeps its kernel. The caller saves.
+    Raises MissingParameterValue, and InstanceDeployFailure if the catalog
+    has nothing to boot.
     """
+    if target(node) == LOCAL:
+        forget(node)
+        return
     image = image_of(node, layout)
     if layout is None or image is None:
+        forget(node)
         return
+    if KEY in node.driver_internal_info and not may_deploy(layout, image):
+        return
+    if url_scheme(str(layout.catalog_url)) != "https":
+        raise InstanceDeployFailure(
+            f"{public_url(str(layout.catalog_url))}: is not over https, and"
+            f" {_UNVERIFIED}"
+        )
     machine = node.properties.get("cpu_arch")
     if not machine:
         raise MissingParameterValue(
@@ -104,10 +128,7 @@ def _files(image: Image, found: Found) -> dict[str, str]:
         )
     for item in (found.kernel, found.initrd):
         if url_scheme(item.url) != "https":
-            # Ironic compares no checksum of what it boots.
             raise InstanceDeployFailure(
-                f"{public_url(item.url)}: is not over https, and Ironic does"
-                " not verify a kernel: name kernel and ramdisk in"
-                " instance_info"
+                f"{public_url(item.url)}: is not over https, and {_UNVERIFIED}"
             )
     return {"kernel": found.kernel.url, "ramdisk": found.initrd.url}

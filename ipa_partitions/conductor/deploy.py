@@ -31,6 +31,7 @@ from ipa_partitions.conductor import (
     follow_up,
     results,
 )
+from ipa_partitions.conductor.target import LOCAL, target
 from ipa_partitions.step_arguments import ARGUMENTS
 
 # Behind the agent's own steps of RAID and BIOS (above), before the boot is
@@ -71,10 +72,9 @@ class PartitionsDeploy(agent.CustomAgentDeploy):  # type: ignore[misc]
         steps = node.driver_internal_info.get("deploy_steps") or ()
         layouts = documents.refuse_bad_steps(node, steps)
         results.forget(node)
-        if follow_up.target(node) != follow_up.LOCAL:
-            layout = layouts.get("deploy_partitions")
-            follow_up.refuse_bad_target(node, layout)
-            catalog_boot.keep(node, layout)
+        layout = layouts.get("deploy_partitions")
+        follow_up.refuse_bad_target(node, layout)
+        catalog_boot.keep(node, layout)
         node.save()
         return super().deploy(task)
 
@@ -98,7 +98,7 @@ class PartitionsDeploy(agent.CustomAgentDeploy):  # type: ignore[misc]
         """Have the node boot what was deployed, from where it is wanted."""
         # Else what is left of the agent's ramdisk is booted once more. Media
         # are ejected anyway; here that would switch off a running agent.
-        if follow_up.target(task.node) != follow_up.LOCAL and isinstance(
+        if target(task.node) != LOCAL and isinstance(
             task.driver.boot, pxe_base.PXEBaseMixin
         ):
             task.driver.boot.clean_up_ramdisk(task)
@@ -121,4 +121,5 @@ class PartitionsDeploy(agent.CustomAgentDeploy):  # type: ignore[misc]
     def tear_down(self, task: Any) -> Any:
         """Power off, and forget what was deployed."""
         results.forget(task.node)
+        catalog_boot.forget(task.node)
         return super().tear_down(task)

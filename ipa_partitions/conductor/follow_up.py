@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any
 
 from ironic.common import states
 from ironic.common.exception import InvalidParameterValue
@@ -33,10 +33,8 @@ from ipa_partitions.conductor.results import (
     ROOT_UUID,
     is_disk_id,
 )
+from ipa_partitions.conductor.target import KEY, LOCAL, target
 from ipa_partitions.layout import Layout
-
-LOCAL: Final = "local"
-KEY: Final = "partitions_boot_target"
 
 # A node in one of these is prepared by a conductor that takes it over.
 INSTANCE_STATES = (states.ACTIVE, states.UNRESCUING, states.ADOPTING)
@@ -66,11 +64,6 @@ _TARGETS = {
         "irmc-virtual-media",
     ),
 }
-
-
-def target(node: Any) -> str:
-    """Return what the deployed system is to be booted by."""
-    return node.instance_info.get(KEY) or LOCAL
 
 
 def refuse_bad_target(node: Any, layout: Layout | None) -> None:

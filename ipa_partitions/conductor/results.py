@@ -25,6 +25,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ironic.common.exception import IronicException
 from ironic.drivers.modules import agent_base, agent_client
 
 from ipa_partitions.boot_info import BootInfo
@@ -37,7 +38,6 @@ BOOT_INFO = "boot_info"
 ROOT_UUID = "root_uuid_or_disk_id"
 KERNEL_PARAMS = "partitions_kernel_params"
 STATUS = "agent_status_message"
-_KEPT = (BOOT_INFO, ROOT_UUID, KERNEL_PARAMS, STATUS)
 
 # driver_internal_info is 64 KiB on MySQL, and Ironic keeps more in it.
 _LIMIT_BYTES = 8 * 1024
@@ -50,7 +50,7 @@ _DISK_ID = re.compile(r"0x[0-9A-Fa-f]{8}")
 
 def forget(node: Any) -> None:
     """Remove what an earlier deployment has left; the caller saves."""
-    for key in (*_KEPT, catalog_boot.KEY):
+    for key in (BOOT_INFO, ROOT_UUID, KERNEL_PARAMS, STATUS):
         node.del_driver_internal_info(key)
 
 
@@ -112,9 +112,17 @@ def _result(command: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
 def _keep_served(
     node: Any, result: Mapping[str, Any], step: Mapping[str, Any]
 ) -> None:
+    before = node.driver_internal_info.get(ROOT_UUID)
     try:
         _keep_deployed(node, result, step)
-    except ValueError as error:
+        # This is called with each heartbeat, the catalog asked once.
+        if node.driver_internal_info.get(ROOT_UUID) != before:
+            args = _mapping(step.get("args"))
+            layout = documents.refuse_bad_document(
+                node, args.get("image_info"), args.get("layout")
+            )
+            catalog_boot.keep(node, layout)
+    except (ValueError, IronicException) as error:
         LOG.warning("Node %s: not stored: %s", node.uuid, error)
 
 
@@ -157,10 +165,14 @@ def _keep_boot_info(node: Any, boot_info: object) -> None:
         return
     text = json.dumps(boot_info)
     try:
-        BootInfo.from_json(text)
+        info = BootInfo.from_json(text)
     except ImageError as error:
         LOG.warning("Node %s: not stored: %s", node.uuid, error)
         return
+    # What a follow-up boot boots is the default, too.
+    root_uuid = info.elements[info.current_element].root_uuid
+    if _FILESYSTEM_UUID.fullmatch(root_uuid):
+        node.set_driver_internal_info(ROOT_UUID, root_uuid)
     if len(text.encode()) > _LIMIT_BYTES:
         LOG.warning(
             "Node %s: boot-info is not stored: it is %d bytes, of at most %d;"

@@ -34,8 +34,8 @@ _KPARTX = ("kpartx", "-s", "-p", "-part")
 
 
 def partition_device(disk: str, number: int) -> str:
-    """Return the node of a partition, as the kernel or kpartx names it."""
-    if is_mapping(disk):
+    """Return the node of a partition, as kernel, kpartx or udev names it."""
+    if is_mapping(disk) or disk.startswith("/dev/disk/"):
         return f"{disk}-part{number}"
     # block/partitions/core.c: "p" parts the digits of a disk from its own.
     return f"{disk}{'p' if re.search(r'[0-9]$', disk) else ''}{number}"

@@ -200,7 +200,7 @@ class Catalog:
             answer = None
         try:
             return tuple(_source(each, self.access) for each in answer)
-        except (TypeError, ValueError, AttributeError) as error:
+        except (TypeError, ValueError, AttributeError, KeyError) as error:
             raise CatalogUnreachableError(
                 f"{name} answers no list of boot sources: {error}"
             ) from None

@@ -169,6 +169,8 @@ def _read(path: Path, where: str, limit_bytes: int) -> bytes:
             return file.read(2 * limit_bytes)
     except OSError as error:
         raise ImageError(f"{where}: {error.strerror}") from error
+    except ValueError as error:  # a NUL in it
+        raise ImageError(f"{where}: {error}") from error
 
 
 def _gunzipped(content: bytes, where: str, limit_bytes: int) -> bytes:

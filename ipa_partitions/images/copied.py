@@ -100,8 +100,7 @@ def copy(
     """Copy all that is below ``files`` into ``directory``."""
     argv = (
         "rsync", "-aHAXS", "--numeric-ids", *_FILTERS, *flags,
-        # A percentage of all, not of what it has found so far.
-        "--info=progress2", "--no-inc-recursive",
+        "--info=progress2",
         "--", f"{files}/", f"{directory}/",
     )  # fmt: skip
     pipe.follow(argv, tell or Percent(), TIMEOUT_S)

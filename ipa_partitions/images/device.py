@@ -82,21 +82,25 @@ def write(
     """Write ``blocks`` to ``device``, which has ``size_bytes``.
 
     ``approve(start, length of all)`` is called as by ``Writer.finish``.
-    Blocks but the last are whole MiB, and start on a page. Raises
-    ImageError if there is more than fits, ActionError if the device fails,
-    and what ``blocks`` and ``approve`` raise.
+    Blocks but the last are whole MiB, and start on a page. Zeroes that do
+    not fit are left away, up to as many again: a filesystem that was shrunk
+    may have them behind it. Raises ImageError if there is more, ActionError
+    if the device fails, and what ``blocks`` and ``approve`` raise.
     """
     with opened(device, size_bytes) as writer:
         offset = 0
         for block in blocks:
-            if offset + len(block) > size_bytes:
+            fitting = block[: max(0, size_bytes - offset)]
+            rest = bytes(block[len(fitting) :])
+            offset += len(block)
+            if rest and (offset > 2 * size_bytes or rest.strip(b"\0")):
                 raise ImageError(
                     f"the image is larger than the {size_bytes} bytes of"
                     f" {device}"
                 )
-            writer.write(offset, block)
-            offset += len(block)
-        writer.finish(lambda start: approve(start[:offset], offset))
+            writer.write(offset - len(block), fitting)
+        length = min(offset, size_bytes)
+        writer.finish(lambda start: approve(start[:length], length))
 
 
 @contextmanager

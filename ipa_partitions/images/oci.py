@@ -177,7 +177,9 @@ class Registry:
             text = sources.read(url, _LIMIT_BYTES, self._own_access)
             answer = json.loads(text)
             token = answer.get("token") or answer["access_token"]
-        except (ValueError, LookupError, AttributeError, TypeError):
+        except (
+            ValueError, LookupError, AttributeError, TypeError, RecursionError,
+        ):  # fmt: skip
             raise ImageError(f"{public_url(url)}: gives no token") from None
         self._access = replace(self._access, authorization=f"Bearer {token}")
         return self._access
@@ -225,6 +227,7 @@ class Registry:
             not isinstance(digest, str)
             or not _DIGEST.fullmatch(digest)
             or type(size_bytes) is not int
+            or size_bytes < 0
         ):
             raise ImageError(f"{self.name}: a layer lacks its sha256 or size")
         annotations = layer.get("annotations")

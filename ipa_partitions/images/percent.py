@@ -39,6 +39,8 @@ class Percent:
 
     def __call__(self, line: str) -> None:
         """Tell the progress that ``line`` is about, if it is."""
+        if "ir-chk" in line:
+            return  # of rsync: a part of what it has found so far
         for percent in _PERCENT.findall(line):
             self._reach(self.whole_bytes * min(int(percent), 100) // 100)
 

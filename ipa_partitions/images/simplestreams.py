@@ -26,6 +26,7 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -39,13 +40,10 @@ from ipa_partitions.urls import public_url
 _INDEX = "streams/v1/index"
 # Ten times what the largest public trees have.
 _INDEX_LIMIT_BYTES = 8 * 1024**2
-_PRODUCTS_LIMIT_BYTES = 128 * 1024**2
+_PRODUCTS_LIMIT_BYTES = 32 * 1024**2
+_MAX_PRODUCT_FILES = 100
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_ARMOR = re.compile(
-    r"-----BEGIN PGP [A-Z ]+-----\n(?:[^\n]+\n)*\n(.*?)\n(?:=.*\n)?-----END",
-    re.DOTALL,
-)
 
 
 @dataclass(frozen=True)
@@ -116,9 +114,17 @@ class Tree:
 
     def _product_files(self) -> Iterator[str]:
         index = self._read(self._signed(f"{_INDEX}.json"), _INDEX_LIMIT_BYTES)
-        for _, entry in _objects(index.get("index")):
-            if entry.get("format") == "products:1.0":
-                yield self._signed(str(entry.get("path")))
+        entries = [
+            entry
+            for _, entry in _objects(index.get("index"))
+            if entry.get("format") == "products:1.0"
+        ]
+        if len(entries) > _MAX_PRODUCT_FILES:
+            raise ImageError(
+                f"{public_url(self.url)}: has {len(entries)} files of products"
+            )
+        for entry in entries:
+            yield self._signed(str(entry.get("path")))
 
     def _signed(self, path: str) -> str:
         if self.keyring is None or not path.endswith(".json"):
@@ -181,13 +187,14 @@ def verified(text: bytes, keyring: bytes, url: str) -> bytes:
         signed.write_bytes(text)
         keys.write_bytes(keyring)
         try:
-            return run(
+            plain = run(
                 "gpgv",
                 "--homedir", scratch,
                 "--keyring", str(keys),
                 "--output", "-",
                 str(signed),
-            ).encode()  # fmt: skip
+            )  # fmt: skip
+            return plain.encode("utf-8", "surrogateescape")
         except CommandError as error:
             said = str(error).replace(scratch, "").splitlines()[-1]
             raise ImageError(
@@ -201,18 +208,35 @@ def parse_keyring(text: str) -> bytes:
 
     Raises ValueError.
     """
-    armored = _ARMOR.search(text.replace("\r\n", "\n"))
+    armored = _armored(text)
     try:
         keyring = base64.b64decode(
-            "".join((armored[1] if armored else text).split()), validate=True
+            "".join((text if armored is None else armored).split()),
+            validate=True,
         )
-    except binascii.Error:
+    except (binascii.Error, ValueError):
         keyring = b""
-    if not armored and keyring.startswith(b"-----BEGIN PGP"):
+    if armored is None and keyring.startswith(b"-----BEGIN PGP"):
         return parse_keyring(keyring.decode("ascii", "replace"))
     if not keyring:
         raise ValueError("keyring_data is no keyring in base64 or armor")
     return keyring
+
+
+def _armored(text: str) -> str | None:
+    """Return what is between the lines of an armor, None if it has none."""
+    lines = iter(text.splitlines())
+    if not any(line.startswith("-----BEGIN PGP ") for line in lines):
+        return None
+    for line in lines:  # its headers end with an empty line
+        if not line:
+            break
+    return "\n".join(takewhile(_is_data, lines))
+
+
+def _is_data(line: str) -> bool:
+    """Tell whether it is neither the checksum of an armor nor its end."""
+    return not line.startswith(("=", "-----END"))
 
 
 def _objects(value: object) -> Iterator[tuple[str, Mapping[str, Any]]]:

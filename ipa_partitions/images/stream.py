@@ -148,7 +148,9 @@ def _opened(
     image: Image, start_bytes: int = 0
 ) -> Iterator[sources.ByteStream]:
     with sources.opened(image.url, image.access, start_bytes) as stream:
-        if image.size_bytes not in (None, stream.size_bytes or None):
+        if None not in (image.size_bytes, stream.size_bytes) and (
+            image.size_bytes != stream.size_bytes
+        ):
             raise ImageError(
                 f"{image.public_url}: has {stream.size_bytes} bytes, not"
                 f" {image.size_bytes}"

@@ -44,6 +44,8 @@ _TYPE_OF_ROLE = {
 
 # A GPT has room for as many, a little less if they are rare ones.
 _NAME_LENGTH = 36
+# That of mdadm is 27, and there may be several: "-999".
+_ARRAY_NAME_LENGTH = 23
 
 Owners = tuple[str, ...]
 
@@ -134,7 +136,9 @@ def _type_guid(role: str) -> str:
 
 
 def _named(
-    named: objects.Named, fallback: str, mount: str = model.NONE
+    named: objects.Titled,
+    fallback: str,
+    mount: str = model.NONE,
 ) -> str:
     """Return what the volume is called: its name, its mount or its role."""
     if named.name or named.id:
@@ -144,10 +148,11 @@ def _named(
     if mount == model.NONE:
         return fallback
     # Nobody wrote this name, so it must not be too long for a table.
-    return mount.strip("/").replace("/", "-")[:_NAME_LENGTH]
+    most = _ARRAY_NAME_LENGTH if fallback == "raid" else _NAME_LENGTH
+    return mount.strip("/").replace("/", "-")[:most]
 
 
-def _name_key(named: objects.Named) -> str:
+def _name_key(named: objects.Titled) -> str:
     """Return the key that the name is from."""
     if named.name:
         return "name"

@@ -146,6 +146,17 @@ def deploys(policy: str, image: model.Image, onto: model.Content) -> bool:
     return image.deploy == "always"
 
 
+def may_deploy(layout: model.Layout, image: model.Image) -> bool:
+    """Tell whether the image may be deployed, before its volume is known."""
+    if image.deploy == "auto" and layout.policy == "verify":
+        return any(
+            not content.keep_data
+            for _, content in contents(layout)
+            if image.name in content.images
+        )
+    return image.deploy != "never"
+
+
 def holder(path: str, mounts: Iterable[str]) -> str | None:
     """Return the mount point of the volume on which ``path`` lies."""
     within = [

@@ -153,14 +153,14 @@ class Content(Object):
     """The subvolumes of a btrfs filesystem, each with a mount of its own."""
 
 
-class Named(Object):
-    """What messages and plans call a volume; its name on the disk."""
+class Titled(Object):
+    """What messages and plans call a partition; its name in a GPT."""
 
-    id: Name | None = None
+    id: Text | None = None
     """Another word for ``name``."""
-    name: Name | None = None
-    """What messages and plans call it, and its name on the disk; without it
-    made from its mount or type.
+    name: Text | None = None
+    """What messages and plans call it, and its name in a GPT, of at most 36
+    characters; without it made from its mount or type.
     """
 
     @model_validator(mode="after")
@@ -170,3 +170,14 @@ class Named(Object):
                 f"the name {self.name!r} is not the id, {self.id!r}"
             )
         return self
+
+
+class Named(Titled):
+    """What messages and plans call a volume; its name on the disk."""
+
+    id: Name | None = None
+    """Another word for ``name``."""
+    name: Name | None = None
+    """What messages and plans call it, and its name on the disk; without it
+    made from its mount or type.
+    """

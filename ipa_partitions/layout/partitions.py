@@ -34,6 +34,7 @@ from ipa_partitions.layout.objects import (
     Named,
     Object,
     Text,
+    Titled,
     TypeGuid,
     Wanted,
     Whole,
@@ -44,7 +45,7 @@ from ipa_partitions.layout.objects import (
 MAX_VOLUMES = 1024
 
 
-class Partition(Named, Content):
+class Partition(Titled, Content):
     """A partition with a filesystem, or with nothing in it."""
 
     type: Literal["partition"]
@@ -56,7 +57,7 @@ class Partition(Named, Content):
     """
 
 
-class PhysicalVolume(Named):
+class PhysicalVolume(Titled):
     """A partition that is a member of a volume group."""
 
     type: Literal["pv"]
@@ -97,7 +98,7 @@ class RaidMember(Named, Content):
         return self
 
 
-class BcacheMember(Named):
+class BcacheMember(Titled):
     """A partition that is the backing device or the cache of a set."""
 
     type: Literal["bcache_backing", "bcache_cache"]
@@ -107,7 +108,7 @@ class BcacheMember(Named):
     """The id of the set."""
 
 
-class ServicePartition(Named):
+class ServicePartition(Titled):
     """A partition that is otherwise implicit, placed or sized."""
 
     type: Literal["esp", "bios_boot", "multiboot"]

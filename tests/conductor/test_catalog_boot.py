@@ -176,11 +176,30 @@ class CatalogBootTest(base.TestCase):
             ({"properties": {"cpu_arch": "s390x"}}, "no source has it for"),
             ({"key": other}, "is not signed by a key"),
             ({"url": f"{plain.url}/tree"}, "boot-kernel: is not over https"),
+            (
+                {
+                    "info": {
+                        "image_info": self.document(
+                            catalog_url=f"{plain.url}/catalog"
+                        )
+                    }
+                },
+                "/catalog: is not over https",
+            ),
             ({"info": {"image_info": local}}, "no kernel and no ramdisk"),
             ({"info": {"image_info": without}}, "no kernel and no ramdisk"),
             ({"info": {}}, "no kernel and no ramdisk"),
         ):
             self.assertIn(told, self.refused(self.deploying(**values)))
+
+    def test_a_system_that_stays_keeps_its_kernel(self):
+        verify = self.document(partitions_policy="verify")
+        node = self.deploying({"image_info": verify})
+        self.assertEqual({"old": 1}, self.deploy(node))
+        # Of one that nobody knows a kernel of it is asked for.
+        node.del_driver_internal_info(KEPT)
+        node.save()
+        self.assertEqual(self.files(), self.deploy(node))
 
     def test_a_version_without_them_is_refused(self):
         self.tree.add("20250101", {"squashfs": b"s"})

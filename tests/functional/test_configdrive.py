@@ -200,6 +200,12 @@ def test_the_files_go_into_a_system_for_root_alone(
         run("mkfs.ext4", "-q", each.device)
     system = action("file:///x.tar", root, var).system
     assert isinstance(system, resolved.System)
+    with mounted(var.device, "rw") as there:
+        # Of the instance before, under an image that is updated in place.
+        stale = there / SEED.removeprefix("/var/") / "openstack/latest"
+        stale.mkdir(parents=True)
+        (stale / "vendor_data2.json").write_text("{}")
+        (stale / "old").write_text("old")
     inject = InjectConfigDrive(system, 64 * MIB, drive)
     inject.validate()
     inject.execute()

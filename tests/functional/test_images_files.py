@@ -60,15 +60,20 @@ def archive(tree: Path, file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-@pytest.mark.parametrize("is_new", [True, False])
+@pytest.mark.parametrize("are_new", [(1, 1), (0, 0), (1, 0), (0, 1)])
 def test_of_an_archive_that_is_another_nothing_can_be_used(
-    server: Server, loop_disk: LoopDisk, system_tree: Path, is_new: bool
+    server: Server,
+    loop_disk: LoopDisk,
+    system_tree: Path,
+    are_new: tuple[int, int],
 ) -> None:
     archive(system_tree, server.folder / "x.tar.zst")
     volumes = [volume(loop_disk(64), mount) for mount in ("/", "/var")]
-    for number, each in enumerate(volumes):
+    for number, (each, is_new) in enumerate(
+        zip(volumes, are_new, strict=True)
+    ):
         content = replace(each.content, images=("debian12",))
-        volumes[number] = replace(each, is_new=is_new, content=content)
+        volumes[number] = replace(each, is_new=bool(is_new), content=content)
         run("mkfs.ext4", "-q", each.device)
         if not is_new:
             with mounted(each.device) as there:
@@ -82,7 +87,7 @@ def test_of_an_archive_that_is_another_nothing_can_be_used(
     with pytest.raises(ImageError, match="its sha256 is"):
         deploy.execute()
     for each in volumes:
-        if is_new:
+        if each.is_new:
             with pytest.raises(CommandError), mounted(each.device):
                 pass
         else:

@@ -15,8 +15,11 @@
 from __future__ import annotations
 
 import random
+import socket
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -101,6 +104,72 @@ def test_what_cannot_be_trusted_fails_and_shows_no_secret(
     assert str(raised.value).startswith(f"{server.url}/x%20y.raw: ")
     assert "hunter2" not in str(raised.value)
     assert len(server.requests) == requests
+
+
+def test_what_a_redirect_says_is_not_read(server: Server) -> None:
+    sent: list[int] = []
+    location = f"{server.url}/x%20y.raw"
+
+    def redirect() -> None:
+        connection, _ = listening.accept()
+        with connection, suppress(ConnectionError):
+            connection.recv(65536)
+            connection.sendall(
+                f"HTTP/1.1 302 Found\r\nLocation: {location}\r\n"
+                f"Content-Length: {2**40}\r\n\r\n".encode()
+            )
+            while sum(sent) < 2**30:
+                sent.append(connection.send(bytes(2**20)))
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=redirect)
+        thread.start()
+        got = download(f"http://127.0.0.1:{listening.getsockname()[1]}/x")
+        thread.join()
+    assert got == DATA
+    # No more than buffers hold.
+    assert sum(sent) < 2**26
+
+
+def test_a_handshake_that_is_cut_is_tried_again(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = self_signed(tmp_path)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    with (
+        http_server(server.folder, certificate) as secure,
+        socket.create_server(("127.0.0.1", 0)) as listening,
+    ):
+        port = int(secure.url.rpartition(":")[2])
+
+        def balance() -> None:
+            listening.accept()[0].close()
+            client, _ = listening.accept()
+            with (
+                client,
+                socket.create_connection(("127.0.0.1", port)) as behind,
+            ):
+                threads = [
+                    threading.Thread(target=relay, args=pair)
+                    for pair in ((client, behind), (behind, client))
+                ]
+                for each in threads:
+                    each.start()
+                for each in threads:
+                    each.join()
+
+        thread = threading.Thread(target=balance)
+        thread.start()
+        url = f"https://127.0.0.1:{listening.getsockname()[1]}/x%20y.raw"
+        assert download(url) == DATA
+        thread.join()
+
+
+def relay(one: socket.socket, other: socket.socket) -> None:
+    with suppress(OSError):
+        while data := one.recv(65536):
+            other.sendall(data)
+        other.shutdown(socket.SHUT_WR)
 
 
 @pytest.mark.parametrize("cut", [0, 9, 1_000_000])
@@ -234,6 +303,28 @@ def test_another_server_is_not_told_who_we_are(
     assert got == DATA
     assert first.requests[0]["authorization"] == "Bearer token"
     assert "authorization" not in server.requests[0]
+
+
+def test_where_our_keys_go_is_not_for_a_redirect_to_say(
+    server: Server, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    asked: list[str] = []
+
+    def renewed(challenge: str) -> Access:
+        asked.append(challenge)
+        return ANYBODY
+
+    with http_server(tmp_path / "elsewhere") as first:
+        first.faults.location = f"{server.url}/x%20y.raw"
+        server.faults.statuses = [401]
+        with pytest.raises(ImageError, match="HTTP 401"):
+            http.HttpStream(f"{first.url}/x", ANYBODY, {}, renewed=renewed)
+        assert asked == []
+        first.faults = Faults(statuses=[401])
+        first.folder.joinpath("x").write_bytes(b"x")
+        http.HttpStream(f"{first.url}/x", ANYBODY, {}, renewed=renewed).close()
+        assert asked == [""]
 
 
 @pytest.mark.parametrize(("faults", "count", "ranges"), [

@@ -281,6 +281,29 @@ def test_a_byte_too_many_is_an_error_where_no_size_was_known(
         RAW.execute(image, target)
 
 
+@pytest.mark.parametrize(("tail", "problem"), [
+    (bytes(9 * MIB + 1), None),
+    (bytes(40 * MIB), "larger than the"),
+    (bytes(9 * MIB) + b"x", "larger than the"),
+])  # fmt: skip
+def test_zeroes_behind_a_filesystem_need_no_room(
+    server: Server, loop_disk: LoopDisk, tmp_path: Path, tail: bytes,
+    problem: str | None,
+) -> None:  # fmt: skip
+    data = file_system(tmp_path / "fs", "ext4", 32) + tail
+    disk = loop_disk(32)
+    target = BlockTarget(disk, 32 * MIB, "ext4", UUID)
+    image = serve(server, data, "gzip")
+    RAW.validate(image, target)
+    if problem:
+        with pytest.raises(ImageError, match=problem):
+            RAW.execute(image, target)
+        return
+    RAW.execute(image, target)
+    with mounted(disk) as root:
+        assert (root / "hello").read_text() == "world"
+
+
 @pytest.mark.parametrize("name", ["ext4", "xfs"])
 def test_a_filesystem_that_was_not_unmounted_is_whole_or_refused(
     server: Server, loop_disk: LoopDisk, tmp_path: Path, name: str

@@ -214,6 +214,24 @@ def test_deploy_without_a_terminal_wants_yes(capsys, monkeypatch, path):
     assert "--yes" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("kind", "value", "name", "device"), [
+    ("path", "disk/by-id/ata-X", "disk/by-id/ata-X",
+     "/dev/disk/by-id/ata-X-part2"),
+    ("path", "/dev/disk/by-path/pci-0", "/dev/disk/by-path/pci-0",
+     "/dev/disk/by-path/pci-0-part2"),
+    ("scsi", "0:0:1:0", "0:0:1:0", "/dev/0:0:1:0p2"),
+])  # fmt: skip
+def test_a_disk_is_imagined_however_a_document_calls_it(
+    capsys, tmp_path, kind, value, name, device
+):
+    described = document()
+    described["partitions"][0]["id"] = {"type": kind, "value": value}
+    file = tmp_path / "layout.json"
+    file.write_text(json.dumps(described))
+    assert call("plan", str(file), "--disk", f"{name}=10GiB") == 0
+    assert device in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("answer", "code"), [
     ("yes\n", 0), ("y\n", 1), ("\n", 1), ("", 1),
 ])  # fmt: skip
@@ -233,7 +251,8 @@ def test_deploy_on_a_terminal_asks_and_does_what_it_has_shown(
         seeds.append(request.seed)
         return real(deploy.replace(request, imagined=IMAGINED))
 
-    def do(request, _listener):
+    def do(request, _listener, shown):
+        assert shown.actions
         seeds.append(request.seed)
         return deploy.Result("u-u", None, INFO)
 

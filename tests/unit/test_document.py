@@ -168,7 +168,8 @@ def test_a_good_document_has_no_problem():
     *(((*FIRST, "partition_guid", guid), f"{V0}.partition_guid: '{guid}' is")
       for guid in (NIL_UUID, "{0fc63daf848347728e793d69d8477de4--}")),
     ((*FIRST, "fstab_options", "a b"), f"{V0}.fstab_options: 'a b'"),
-    ((*FIRST, "name", "a b"), f"{V0}.name: 'a b' is not a name"),
+    ((*FIRST, "name", "a\nb"), f"{V0}.name: 'a\\nb' is empty or has"),
+    ((*FIRST, "name", "ä" * 37), f"{V0}.name: '{'ä' * 37}' is longer than"),
     ((*FIRST, "name", "x" * 37), f"{V0}.name: "),
     ((*FIRST, "id", "x" * 37), f"{V0}.id: "),
     ((*FIRST, "mount", "/" + "\U0001f600" * 19), f"{V0}.mount: "),
@@ -372,6 +373,11 @@ def test_a_flaw_does_not_hide_what_is_around_it(flaw, other, paths):
     document = changed(*flaw)
     document["partitions"][0]["volumes"][0] |= other
     assert [p.partition(": ")[0] for p in problems(document)] == paths
+
+
+def test_a_partition_may_be_called_anything_that_a_gpt_can_say():
+    for name in ("EFI System", "Dätä / 1", "ä" * 36):
+        assert problems(changed(*FIRST, "name", name)) == []
 
 
 def test_two_block_images_cannot_be_one_volume():

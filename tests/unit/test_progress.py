@@ -121,6 +121,7 @@ def test_a_program_says_how_many_percent_it_has_done(clock):
         for line in ("", "[==|  ] 9/30  30%", "x  20%", "1,234 60% 9kB/s"):
             clock[0] += 1
             percent(line)
+        percent("9 99% 9kB/s (xfr#1, ir-chk=1000/1002)")
         assert told[-1].bytes == 600
         percent("700%")
         percent.end()

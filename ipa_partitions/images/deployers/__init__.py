@@ -43,6 +43,7 @@ class BlockTarget:
 class FileTarget:
     """A directory for files; ``flags`` are of the rsync program.
 
+    ``is_new`` says that nothing was on any of its volumes before.
     ``roomy`` is a directory of the same system where there is most room,
     for a file that is needed meanwhile, ``spare`` an empty one, outside, to
     mount on.
@@ -53,6 +54,7 @@ class FileTarget:
     flags: tuple[str, ...] = ()
     roomy: Path = Path()
     spare: Path = Path()
+    is_new: bool = False
 
 
 class BlockDeployer(Protocol):

@@ -56,17 +56,12 @@ def verified(
         yield file
 
 
-def is_bare(directory: Path, device: int | None = None) -> bool:
-    """Tell whether there is nothing but directories, as of mount points.
-
-    With the number of a ``device`` only what is on that is looked at.
-    """
+def is_bare(directory: Path) -> bool:
+    """Tell whether there is nothing but directories, as of mount points."""
     with os.scandir(directory) as entries:
         return all(
-            entry.is_dir(follow_symlinks=False)
-            and is_bare(Path(entry), device)
+            entry.is_dir(follow_symlinks=False) and is_bare(Path(entry))
             for entry in entries
-            if device in (None, entry.stat(follow_symlinks=False).st_dev)
         )
 
 

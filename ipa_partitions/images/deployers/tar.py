@@ -55,11 +55,11 @@ class Tar:
     def execute(self, image: Image, target: FileTarget) -> None:
         """Extract it; see FileDeployer.
 
-        On the way, where it makes a system; one that is there gets nothing
-        that was not verified before.
+        On the way, where all is new; what is there already gets nothing that
+        was not verified before.
         """
         root = target.directory
-        if staged.is_bare(root, root.stat().st_dev):
+        if target.is_new and staged.is_bare(root):
             with stream.streamed(image) as plain:
                 _extract(image, root, "-", plain.blocks)
                 plain.verify()

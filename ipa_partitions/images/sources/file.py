@@ -34,6 +34,8 @@ class FileStream:
             self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         except OSError as error:
             raise ImageError(f"file://{path}: {error.strerror}") from error
+        except ValueError as error:  # a NUL in it
+            raise ImageError(f"file://{path!r}: {error}") from error
         status = os.fstat(self._fd)
         if not stat.S_ISREG(status.st_mode):
             os.close(self._fd)
@@ -58,7 +60,10 @@ class FileStream:
 
     def read_at(self, offset: int, count: int) -> bytes | None:
         """Read a part; see RandomAccess."""
-        data = os.pread(self._fd, count, offset)
+        try:
+            data = os.pread(self._fd, count, offset)
+        except OSError:
+            return None
         return data if len(data) == count else None
 
     def close(self) -> None:

@@ -20,6 +20,7 @@ None``).
 from __future__ import annotations
 
 import netrc
+import ssl
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -49,6 +50,7 @@ class Session:
         self._name = urls.public_url(url)
         self._session = requests.Session()
         self._session.max_redirects = REDIRECTS
+        self._session.hooks["response"].append(_without_body)
         self._auth = _auth(url, access)
         self._proxies = _proxies(url, access)
         self._verify = access.ca_file or _existing("ca.pem")
@@ -74,6 +76,8 @@ class Session:
                 timeout=(min(CONNECT_S, timeout_s), timeout_s),
             )
         except requests.exceptions.SSLError as error:
+            if not _is_about_trust(error):
+                raise BrokenError(reason(error)) from None
             raise ImageError(f"{self._name}: {reason(error)}") from None
         except (requests.ConnectionError, requests.Timeout) as error:
             raise BrokenError(reason(error)) from None
@@ -90,6 +94,13 @@ class Session:
     def close(self) -> None:
         """Close all that is open."""
         self._session.close()
+
+
+def _without_body(response: requests.Response, **_: object) -> None:
+    """Leave away what a redirect says: requests would read all of it."""
+    if response.is_redirect:
+        response.close()
+        response._content = b""
 
 
 class _Header(AuthBase):
@@ -150,6 +161,14 @@ def reason(error: BaseException) -> str:
     if "IncompleteRead" in type(innermost).__name__:
         return "the connection ended"
     return type(innermost).__name__
+
+
+def _is_about_trust(error: BaseException) -> bool:
+    """Tell whether trying again will not help: not a handshake cut short."""
+    *_, innermost = _causes(error)
+    return isinstance(innermost, ssl.SSLError) and not isinstance(
+        innermost, ssl.SSLEOFError | ssl.SSLZeroReturnError
+    )
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

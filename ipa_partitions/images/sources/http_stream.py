@@ -228,13 +228,26 @@ class HttpStream:
 
     def _get(self, headers: dict[str, str]) -> requests.Response:
         response = self._ask(headers)
-        if response.status_code == _UNAUTHORIZED and self._renewed:
+        # Who a server redirects to is not to say where our keys go.
+        if response.status_code != _UNAUTHORIZED or response.history:
+            return response
+        if self._renewed:
             response.close()
-            self._session.close()
             challenge = response.headers.get("WWW-Authenticate", "")
-            self._session = Session(self._url, self._renewed(challenge))
+            self._renew(self._renewed, challenge)
             response = self._ask(headers)
         return response
+
+    def _renew(self, renewed: Callable[[str], Access], challenge: str) -> None:
+        try:
+            access = renewed(challenge)
+        except ImageError as error:
+            if not self._offset:
+                raise
+            # Who gives them may be back before the patience is over.
+            raise BrokenError(str(error)) from None
+        self._session.close()
+        self._session = Session(self._url, access)
 
     def _ask(self, headers: dict[str, str]) -> requests.Response:
         started = time.monotonic()

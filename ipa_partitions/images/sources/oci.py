@@ -69,7 +69,7 @@ class LayersStream:
         """Yield a layer unpacked; raises ImageError if it was another."""
         hasher = hashlib.sha256()
         with registry.blob(layer) as stream:
-            chunks = self._hashed(stream, hasher)
+            chunks = self._hashed(stream, hasher, layer.size_bytes)
             first = next(chunks, memoryview(b""))
             compression = magic.compression_of(bytes(first[:16]))
             whole = _chained(first, chunks)
@@ -86,10 +86,13 @@ class LayersStream:
             )
 
     def _hashed(
-        self, stream: ByteStream, hasher: hashlib._Hash
+        self, stream: ByteStream, hasher: hashlib._Hash, left_bytes: int
     ) -> Iterator[memoryview]:
         buffer = memoryview(bytearray(_READ_BYTES))
         while count := stream.readinto(buffer):
+            left_bytes -= count
+            if left_bytes < 0:
+                raise ImageError("a layer is longer than its manifest says")
             self.fetched_bytes += count
             hasher.update(buffer[:count])
             yield buffer[:count]
