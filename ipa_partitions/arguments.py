@@ -137,7 +137,8 @@ def _add_plan(parser: Any) -> None:
         type=imagined_disk,
         action="append",
         default=[],
-        help="imagine this blank disk, instead of looking at this machine's",
+        help="imagine this blank disk, instead of looking at this machine's;"
+        " NAME as in the document: vda, disk/by-id/..., 0:0:0:0",
     )
     parser.add_argument(
         "--firmware",
