@@ -95,8 +95,45 @@ def _parse_classic(data: dict[str, Any]) -> model.Layout:
     try:
         classic = Classic.model_validate_json(json.dumps(given))
     except ValidationError as error:
-        raise LayoutErrors(_sorted(map(_told, _flaws(error, data)))) from error
+        raise LayoutErrors(_sorted(_classic_problems(given))) from error
     return _checked(build_classic(classic))
+
+
+# What is looked at in the place of what is wrong, and is right itself.
+_STAND_INS = {"urls": ["file:///"], "root_mb": 1}
+
+
+def _classic_problems(data: dict[str, Any]) -> Iterator[LayoutError]:
+    """Yield all that is wrong with a document of the classic form.
+
+    What is wrong is taken out, and the rest looked at again.
+    """
+    told: list[LayoutError] = []
+    rest = data
+    # What is said of the whole is about its root, or who is to be asked.
+    of_all = iter(({"root_mb", "root_gb"}, {"image_server_auth_strategy"}))
+    while True:
+        try:
+            classic = Classic.model_validate_json(json.dumps(rest))
+            break
+        except ValidationError as error:
+            flaws = _flaws(error, rest)
+        told += map(_told, flaws)
+        if any(flaw.kind == "json_invalid" for flaw in flaws):
+            yield from told
+            return
+        wrong = {str(key) for flaw in flaws for key in flaw.keys[:1]}
+        wrong = wrong or next(of_all, {*rest})
+        rest = {
+            **{key: each for key, each in rest.items() if key not in wrong},
+            **{k: each for k, each in _STAND_INS.items() if k in wrong},
+        }
+    yield from told
+    layout = build_classic(classic)
+    paths = tuple(each.at for each in told if each.at != "$")
+    for each in as_written(layout.form, problems(layout)):
+        if not _is_below(each.at, paths):
+            yield each
 
 
 def _homeless(layout: model.Layout) -> Iterator[LayoutError]:

@@ -24,6 +24,7 @@ from ipa_partitions.disk import machine as there
 from ipa_partitions.errors import ProblemError, raise_all
 from ipa_partitions.layout import model
 from ipa_partitions.layout.classic import as_written
+from ipa_partitions.layout.mounts import contents
 from ipa_partitions.resolve.disks import find_disks
 from ipa_partitions.resolve.geometry import Maker, lay_out
 from ipa_partitions.resolve.members import too_small
@@ -101,6 +102,13 @@ def _warnings(layout: model.Layout, firmware: Firmware) -> Iterator[str]:
         return
     if boot.fallback and len(layout.systems) == 1:
         yield "$.boot.fallback: there is no second system to fall back to"
+    for at, content in contents(layout):
+        names = {image.name for image in layout.systems} & {*content.images}
+        if "/boot" in dict(content.mounts) and len(names) > 1:
+            yield (
+                f"{at}: is /boot of {' and '.join(sorted(names))}: each boots"
+                " the newest kernel in it"
+            )
     if boot.secure_boot is True and firmware == "bios":
         yield "$.boot.secure_boot: BIOS has no Secure Boot"
 

@@ -528,6 +528,21 @@ def test_only_a_classic_checksum_can_be_a_url(keys, problem):
 BASIC = {"image_server_auth_strategy": "http_basic"}
 
 
+@pytest.mark.parametrize(("document", "paths"), [
+    ({"urls": ["http://x/y.raw"], "disk_label": "foo", "root_gb": 5},
+     ["$.disk_label", "$.os_hash_value"]),
+    ({"id": "x", "image_type": "partition"}, ["$", "$.urls"]),
+    ({"urls": ["ftp://x/y.raw"], "swap_mb": -1},
+     ["$", "$.swap_mb", "$.urls[0]"]),
+    ({"urls": ["http://x/y.raw"], **BASIC}, ["$", "$", "$.os_hash_value"]),
+    ({"urls": [7], "root_mb": "x", **BASIC}, ["$", "$.root_mb", "$.urls[0]"]),
+    ({"urls": ["http://x/y"], "checksum": "x", "root_mb": -1},
+     ["$.checksum", "$.root_mb"]),
+])  # fmt: skip
+def test_every_problem_of_the_classic_form_is_told_at_once(document, paths):
+    assert [each.partition(": ")[0] for each in problems(document)] == paths
+
+
 @pytest.mark.parametrize(("keys", "access"), [
     ({}, Access()),
     ({"image_server_user": "u", "image_server_password": "p"}, Access()),

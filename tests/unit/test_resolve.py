@@ -304,6 +304,20 @@ def test_what_has_no_effect_or_is_not_safe_is_a_warning(keys, warning):
     assert [w for w in found.warnings if w.startswith(warning)]
 
 
+def test_kernels_of_two_systems_in_one_boot_are_a_warning():
+    shared = document(
+        disk(
+            volume(9, "/", "a"),
+            volume(9, "/", "b"),
+            volume(9, "/boot", "a", "b"),
+        ),
+        images=TWO,
+    )
+    assert [w for w in resolved(shared, machine(999)).warnings if "/boot" in w]
+    shared["partitions"][0]["volumes"][2]["images"] = ["a"]
+    assert resolved(shared, machine(999)).warnings == ()
+
+
 def test_the_menu_of_one_system_is_in_its_own_boot():
     asked = [volume(150, "multiboot"), volume(9, "/", *"a")]
     one = resolved(document(disk(*asked), images=[image("a")]), machine(999))
