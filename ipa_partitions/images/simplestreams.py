@@ -229,7 +229,7 @@ def _armored(text: str) -> str | None:
     if not any(line.startswith("-----BEGIN PGP ") for line in lines):
         return None
     for line in lines:  # its headers end with an empty line
-        if not line:
+        if not line.strip():
             break
     return "\n".join(takewhile(_is_data, lines))
 
