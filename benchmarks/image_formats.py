@@ -169,12 +169,12 @@ def packed(bench: Bench) -> compare.Rows:
 
 
 def tree(folder: Path, files: int) -> Path:
-    """Make files of the sizes that those of a system have."""
+    """Make files of the sizes that those of a system have, ten a folder."""
     dice = random.Random(5)
     top = folder / "tree"
     block = dice.randbytes(8 * MIB)
     for number in range(files):
-        below = top / f"{number % 97}" / f"{number % 1009}"
+        below = top / f"{number % 97}" / f"{number % 61}"
         below.mkdir(parents=True, exist_ok=True)
         size = min(int(dice.lognormvariate(7.5, 1.8)), MIB)
         at = dice.randrange(len(block) - size)

@@ -123,7 +123,7 @@ def update(folder: Path, rounds: int) -> compare.Rows:
         def second() -> float:
             nonlocal number
             for each in range(number % 100, files, 100):
-                path = top / f"{each % 97}" / f"{each % 1009}" / f"file{each}"
+                path = top / f"{each % 97}" / f"{each % 61}" / f"file{each}"
                 path.write_bytes(os.urandom(path.stat().st_size))
             number += 1
             return took(again)
