@@ -269,6 +269,7 @@ def test_a_blob_goes_on_with_another_token(
 
 @pytest.mark.parametrize(("change", "problem"), [
     ("layer",    "the sha256 of a layer is"),
+    ("long",     "a layer is longer than its manifest"),
     ("short",    "ends too early|the sha256 of a layer|closed"),
     ("manifest", "its manifest is sha256:.*, not sha256"),
     ("json",     "its manifest is no JSON object"),
@@ -280,11 +281,15 @@ def test_bytes_that_are_not_those_of_the_digest_are_refused(
 ) -> None:
     url = "library/image:latest"
     kind, manifest = pushed.manifests["latest"]
-    if change in ("layer", "short"):
+    if change in ("layer", "long", "short"):
         name = digest_of(zstandard.compress(TOP))
         assert name in pushed.blobs
         other = zstandard.compress(layer("etc/", ("etc/os", "3")))
-        pushed.blobs[name] = other if change == "layer" else other[:50]
+        pushed.blobs[name] = {
+            "layer": other,
+            "long": other + bytes(99),
+            "short": other[:50],
+        }[change]
     elif change == "manifest":
         digest = digest_of(manifest)
         pushed.manifests[digest] = (kind, manifest + b" ")
@@ -311,6 +316,16 @@ def test_a_layer_that_is_wrong_leaves_nothing_to_mount(
     # More than is looked at before: only the end tells.
     other = layer(("etc/large", "y" * 9_000_000))
     pushed.blobs[digest_of(PACKED_BASE)] = gzip.compress(other)
+    kind, manifest = pushed.manifests["latest"]
+    changed = json.loads(manifest)
+    (base,) = (
+        each
+        for each in changed["layers"]
+        if each["digest"] == digest_of(PACKED_BASE)
+    )
+    base["size"] = len(gzip.compress(other))
+    for name in ("latest", digest_of(to_json(changed))):
+        pushed.manifests[name] = (kind, to_json(changed))
     device = loop_disk(256)
     with (
         token_registry(pushed, certificate) as (host, _),
