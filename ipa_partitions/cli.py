@@ -13,7 +13,8 @@
 """The command line: ``ipa-partitions``, SPEC 4.4.
 
 Only translates: words to a request, errors to lines and an exit code. What
-a verb does not need it does not import, so that it answers in a blink.
+a verb does not need it does not import; but all plug-ins are loaded, since a
+broken one stops the program.
 """
 
 from __future__ import annotations

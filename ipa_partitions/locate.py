@@ -80,7 +80,11 @@ def located(layout: Layout) -> Layout:
         for image in layout.images
     )
     found = replace(layout, images=images)
-    if found.form == "classic" and not found.is_whole_disk:
+    if (
+        found.form == "classic"
+        and not found.is_whole_disk
+        and may_deploy(found, found.images[0])
+    ):
         found = _with_the_filesystem(found)
     if found == layout:
         return layout

@@ -24,8 +24,10 @@ from ipa_partitions import boot_info
 from ipa_partitions.actions.boot import boot_directory
 from ipa_partitions.boot import menu_file
 from ipa_partitions.boot.menu import ChainEntry, MenuEntry
+from ipa_partitions.disk.mount import UNTRUSTED, mounted
+from ipa_partitions.disk.rootfs import RootFs
 from ipa_partitions.plan import Phase
-from ipa_partitions.resolved import ResolvedLayout, System
+from ipa_partitions.resolved import ResolvedLayout, System, Volume
 
 # Where the agent collects it among its logs: SPEC 3.6.
 _RAMDISK = Path("/tmp")  # noqa: S108
@@ -33,12 +35,17 @@ _RAMDISK = Path("/tmp")  # noqa: S108
 
 @dataclass(frozen=True)
 class WriteBootInfo:
-    """Write boot-info.json to the boot directory and to the ramdisk."""
+    """Write boot-info.json to the boot directory and to the ramdisk.
+
+    Where one system is left of several, that of their menu goes away: it
+    would be found first.
+    """
 
     systems: tuple[System, ...]
     directory: boot_info.BootDirectory
     default: int
     multiboot_uuid: str | None
+    stale: Volume | None = None
     phase: ClassVar[Phase] = Phase.REPORT
     tools: ClassVar[tuple[str, ...]] = ("mount", "umount")
 
@@ -54,6 +61,7 @@ class WriteBootInfo:
                 boot_directory(resolved),
                 resolved.default_system,
                 multiboot.uuid if multiboot else None,
+                None if multiboot else _kept_multiboot(resolved),
             )
         ]
 
@@ -61,7 +69,8 @@ class WriteBootInfo:
     def devices(self) -> frozenset[str]:
         """The devices that it works on."""
         volumes = (v.device for s in self.systems for v in s.mounts)
-        return frozenset((*volumes, self.directory.device))
+        stale = [self.stale.device] if self.stale else []
+        return frozenset((*volumes, self.directory.device, *stale))
 
     def __str__(self) -> str:
         """Return what it does."""
@@ -87,6 +96,9 @@ class WriteBootInfo:
                 self.multiboot_uuid,
             )
             boot_info.write(directory, info)
+        if self.stale:
+            with mounted(self.stale.device, UNTRUSTED) as root:
+                RootFs(root).remove_tree(f"/{boot_info.NAME}")
         boot_info.write(_RAMDISK, info)
 
     def _element(self, system: System, entry: MenuEntry) -> boot_info.Element:
@@ -99,6 +111,16 @@ class WriteBootInfo:
             entry.title,
             system.root.uuid,
         )
+
+
+def _kept_multiboot(resolved: ResolvedLayout) -> Volume | None:
+    kept = (
+        partition.volume
+        for disk in resolved.disks
+        for partition in disk.partitions
+        if partition.role == "multiboot" and not partition.volume.is_new
+    )
+    return next(kept, None)
 
 
 def _foreign(entry: MenuEntry | ChainEntry) -> boot_info.Element:

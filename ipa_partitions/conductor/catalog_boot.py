@@ -32,14 +32,11 @@ from ipa_partitions.images.catalog import Catalog, Found, arch_of
 from ipa_partitions.layout import Layout
 from ipa_partitions.layout.model import Image
 from ipa_partitions.layout.mounts import may_deploy
-from ipa_partitions.urls import public_url, url_scheme
+from ipa_partitions.urls import url_scheme
 
 KEY: Final = "partitions_catalog_boot"
 
-_UNVERIFIED = (
-    "Ironic compares no checksum of a kernel: name kernel and ramdisk in"
-    " instance_info"
-)
+_FILES = ("kernel", "ramdisk")
 
 
 def of_node(node: Any) -> dict[str, str]:
@@ -49,7 +46,8 @@ def of_node(node: Any) -> dict[str, str]:
     """
     if not _missing(node):
         return {}
-    return dict(node.driver_internal_info.get(KEY) or {})
+    known = node.driver_internal_info.get(KEY) or {}
+    return {key: known[key] for key in _FILES if key in known}
 
 
 def image_of(node: Any, layout: Layout | None) -> Image | None:
@@ -77,12 +75,13 @@ def forget(node: Any) -> None:
     node.del_driver_internal_info(KEY)
 
 
-def keep(node: Any, layout: Layout | None) -> None:
+def keep(node: Any, layout: Layout | None, reason: str = "") -> None:
     """Ask the catalog, and keep with the node what it has; see of_node.
 
-    A system that is not deployed again keeps its kernel. The caller saves.
-    Raises MissingParameterValue, and InstanceDeployFailure if the catalog
-    has nothing to boot.
+    A system that is not deployed again keeps its kernel. For one ``reason``
+    the catalog is asked once. The caller saves. Raises
+    MissingParameterValue, and InstanceDeployFailure if the catalog has
+    nothing to boot.
     """
     if target(node) == LOCAL:
         forget(node)
@@ -91,13 +90,11 @@ def keep(node: Any, layout: Layout | None) -> None:
     if layout is None or image is None:
         forget(node)
         return
-    if KEY in node.driver_internal_info and not may_deploy(layout, image):
+    known = node.driver_internal_info.get(KEY) or {}
+    if reason and known.get("reason") == reason:
         return
-    if url_scheme(str(layout.catalog_url)) != "https":
-        raise InstanceDeployFailure(
-            f"{public_url(str(layout.catalog_url))}: is not over https, and"
-            f" {_UNVERIFIED}"
-        )
+    if known.get("image") == image.name and not may_deploy(layout, image):
+        return
     machine = node.properties.get("cpu_arch")
     if not machine:
         raise MissingParameterValue(
@@ -105,19 +102,20 @@ def keep(node: Any, layout: Layout | None) -> None:
             " has to be set"
         )
     try:
-        found = Catalog(str(layout.catalog_url), node.uuid).find(
+        catalog = Catalog(str(layout.catalog_url), node.uuid, is_secure=True)
+        found = catalog.find(
             image.url,
             image.disk_format if image.is_format_declared else None,
             arch_of(machine),
         )
     except ImageError as error:
         raise InstanceDeployFailure(str(error)) from error
-    node.set_driver_internal_info(KEY, _files(image, found))
+    kept = {**_files(image, found), "image": image.name, "reason": reason}
+    node.set_driver_internal_info(KEY, kept)
 
 
 def _missing(node: Any) -> list[str]:
-    files = ("kernel", "ramdisk")
-    return [each for each in files if not node.instance_info.get(each)]
+    return [each for each in _FILES if not node.instance_info.get(each)]
 
 
 def _files(image: Image, found: Found) -> dict[str, str]:
@@ -126,9 +124,4 @@ def _files(image: Image, found: Found) -> dict[str, str]:
             f"{image.url}: version {found.version} has no boot-kernel and"
             " boot-initrd"
         )
-    for item in (found.kernel, found.initrd):
-        if url_scheme(item.url) != "https":
-            raise InstanceDeployFailure(
-                f"{public_url(item.url)}: is not over https, and {_UNVERIFIED}"
-            )
     return {"kernel": found.kernel.url, "ramdisk": found.initrd.url}

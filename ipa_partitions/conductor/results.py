@@ -82,18 +82,18 @@ def _is_ours(node: Any) -> bool:
 def keep_service(task: Any) -> None:
     """Store what the service steps of a running agent have left."""
     commands = agent_client.get_client(task).get_commands_status(task.node)
-    for step, result in _serviced(commands):
+    for step, result, command_id in _serviced(commands):
         if step.get("step") == "switch_boot":
             _keep_boot_info(task.node, result)
         elif step.get("step") == "deploy_partitions":
-            _keep_served(task.node, result, step)
+            _keep_served(task.node, result, step, command_id)
     task.node.save()
 
 
 def _serviced(
     commands: list[Mapping[str, Any]],
-) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
-    """Yield each step that was done, and its result."""
+) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any], str]]:
+    """Yield each step that was done, its result, and its command's id."""
     for command in commands:
         if (
             command.get("command_name") == "execute_service_step"
@@ -101,7 +101,8 @@ def _serviced(
         ):
             of_command = _mapping(command.get("command_result"))
             step = _mapping(of_command.get("service_step"))
-            yield step, _result(command, "service")
+            command_id = str(command.get("id"))
+            yield step, _result(command, "service"), command_id
 
 
 def _result(command: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
@@ -110,20 +111,21 @@ def _result(command: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
 
 
 def _keep_served(
-    node: Any, result: Mapping[str, Any], step: Mapping[str, Any]
+    node: Any,
+    result: Mapping[str, Any],
+    step: Mapping[str, Any],
+    command_id: str,
 ) -> None:
-    before = node.driver_internal_info.get(ROOT_UUID)
+    args = _mapping(step.get("args"))
     try:
         _keep_deployed(node, result, step)
-        # This is called with each heartbeat, the catalog asked once.
-        if node.driver_internal_info.get(ROOT_UUID) != before:
-            args = _mapping(step.get("args"))
-            layout = documents.refuse_bad_document(
-                node, args.get("image_info"), args.get("layout")
-            )
-            catalog_boot.keep(node, layout)
+        layout = documents.refuse_bad_document(
+            node, args.get("image_info"), args.get("layout")
+        )
+        # With each heartbeat, and the catalog asked until it answers.
+        catalog_boot.keep(node, layout, command_id)
     except (ValueError, IronicException) as error:
-        LOG.warning("Node %s: not stored: %s", node.uuid, error)
+        LOG.warning("Node %s: not all is stored: %s", node.uuid, error)
 
 
 def _keep_deployed(node: Any, result: Mapping[str, Any], step: object) -> None:
@@ -165,14 +167,10 @@ def _keep_boot_info(node: Any, boot_info: object) -> None:
         return
     text = json.dumps(boot_info)
     try:
-        info = BootInfo.from_json(text)
+        BootInfo.from_json(text)
     except ImageError as error:
         LOG.warning("Node %s: not stored: %s", node.uuid, error)
         return
-    # What a follow-up boot boots is the default, too.
-    root_uuid = info.elements[info.current_element].root_uuid
-    if _FILESYSTEM_UUID.fullmatch(root_uuid):
-        node.set_driver_internal_info(ROOT_UUID, root_uuid)
     if len(text.encode()) > _LIMIT_BYTES:
         LOG.warning(
             "Node %s: boot-info is not stored: it is %d bytes, of at most %d;"

@@ -132,11 +132,16 @@ class Found:
 
 @dataclass(frozen=True)
 class Catalog:
-    """The catalog at ``url``, for one node."""
+    """The catalog at ``url``, for one node.
+
+    With ``is_secure`` nothing of it is asked for but over https: what it
+    names is then as true as it is, where nobody compares checksums.
+    """
 
     url: str
     node_uuid: str
     access: Access = ANYBODY
+    is_secure: bool = False
 
     def find(
         self,
@@ -165,6 +170,7 @@ class Catalog:
             ):
                 continue
             is_selected = True
+            self._refuse_insecure(source.tree.url)
             allowed = {wanted.label} if wanted.label else labels
             products = source.tree.products(wanted.os, wanted.release, arch)
             found = _newest(products, allowed, disk_format)
@@ -184,6 +190,7 @@ class Catalog:
         name = f"the image catalog {public_url(url)}"
         if not is_web_url(url):
             raise CatalogUnreachableError(f"{name} is no http(s) URL")
+        self._refuse_insecure(url)
         try:
             answer = json.loads(sources.read(url, _LIMIT_BYTES, self.access))
         except HttpStatusError as error:
@@ -204,6 +211,13 @@ class Catalog:
             raise CatalogUnreachableError(
                 f"{name} answers no list of boot sources: {error}"
             ) from None
+
+    def _refuse_insecure(self, url: str) -> None:
+        if self.is_secure and not url.lower().startswith("https://"):
+            raise ImageError(
+                f"{public_url(url)}: is not over https, and nobody compares"
+                " the checksum of what is booted"
+            )
 
 
 def parse_catalog_url(url: str) -> Wanted:

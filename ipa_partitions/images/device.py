@@ -78,13 +78,15 @@ def write(
     size_bytes: int,
     blocks: Iterator[memoryview],
     approve: Callable[[bytes, int], None],
+    *,
+    may_end_early: bool = False,
 ) -> None:
     """Write ``blocks`` to ``device``, which has ``size_bytes``.
 
     ``approve(start, length of all)`` is called as by ``Writer.finish``.
-    Blocks but the last are whole MiB, and start on a page. Zeroes that do
-    not fit are left away, up to as many again: a filesystem that was shrunk
-    may have them behind it. Raises ImageError if there is more, ActionError
+    Blocks but the last are whole MiB, and start on a page. What
+    ``may_end_early`` is left away where it does not fit, if it is zero and
+    not more than fits. Raises ImageError if there is more, ActionError
     if the device fails, and what ``blocks`` and ``approve`` raise.
     """
     with opened(device, size_bytes) as writer:
@@ -93,7 +95,11 @@ def write(
             fitting = block[: max(0, size_bytes - offset)]
             rest = bytes(block[len(fitting) :])
             offset += len(block)
-            if rest and (offset > 2 * size_bytes or rest.strip(b"\0")):
+            if rest and not (
+                may_end_early
+                and offset <= 2 * size_bytes
+                and not rest.strip(b"\0")
+            ):
                 raise ImageError(
                     f"the image is larger than the {size_bytes} bytes of"
                     f" {device}"

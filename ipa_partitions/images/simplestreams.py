@@ -38,7 +38,7 @@ from ipa_partitions.run import run
 from ipa_partitions.urls import public_url
 
 _INDEX = "streams/v1/index"
-# Ten times what the largest public trees have.
+# More than twice what the largest public trees have.
 _INDEX_LIMIT_BYTES = 8 * 1024**2
 _PRODUCTS_LIMIT_BYTES = 32 * 1024**2
 _MAX_PRODUCT_FILES = 100

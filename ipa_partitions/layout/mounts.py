@@ -132,7 +132,7 @@ def doubled_blocks(layout: model.Layout) -> Iterator[LayoutError]:
             if not deploys(layout.policy, image, content):
                 continue
             other = first.setdefault(at, image)
-            if other is not image:
+            if other.name != image.name:
                 yield LayoutError(
                     f"{image.at}.target",
                     f"the image {other.name!r} is all of {at} already",

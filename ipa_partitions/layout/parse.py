@@ -100,7 +100,15 @@ def _parse_classic(data: dict[str, Any]) -> model.Layout:
 
 
 # What is looked at in the place of what is wrong, and is right itself.
-_STAND_INS = {"urls": ["file:///"], "root_mb": 1}
+_A_ROOT = {"root_mb": 1}
+_NOBODY = {"image_server_auth_strategy": "noauth"}
+_A_SUM = {"os_hash_algo": "sha256", "os_hash_value": "0" * 64}
+_STAND_INS: Mapping[str, Mapping[str, object]] = {
+    "urls": {"urls": ["file:///"]},
+    **dict.fromkeys(("root_mb", "root_gb", "image_type"), _A_ROOT),
+    **dict.fromkeys(("image_server_user", "image_server_password"), _NOBODY),
+    **dict.fromkeys(("checksum", "os_hash_algo", "os_hash_value"), _A_SUM),
+}
 
 
 def _classic_problems(data: dict[str, Any]) -> Iterator[LayoutError]:
@@ -124,10 +132,9 @@ def _classic_problems(data: dict[str, Any]) -> Iterator[LayoutError]:
             return
         wrong = {str(key) for flaw in flaws for key in flaw.keys[:1]}
         wrong = wrong or next(of_all, {*rest})
-        rest = {
-            **{key: each for key, each in rest.items() if key not in wrong},
-            **{k: each for k, each in _STAND_INS.items() if k in wrong},
-        }
+        rest = {key: each for key, each in rest.items() if key not in wrong}
+        for key in wrong:
+            rest |= _STAND_INS.get(key, {})
     yield from told
     layout = build_classic(classic)
     paths = tuple(each.at for each in told if each.at != "$")

@@ -134,8 +134,10 @@ def too_small(volumes: Iterable[Volume]) -> Iterator[ProblemError]:
             and volume.is_new
             and not volume.block_image
         ):
+            # Arrays and sets have no size of their own.
+            has_size = ".volumes[" in volume.at
             yield MachineError(
-                f"{volume.at}.size",
+                f"{volume.at}.size" if has_size else volume.at,
                 f"{name} needs {mib_text(least_bytes)}, the volume has"
                 f" {mib_text(volume.inner_bytes)}",
             )

@@ -66,7 +66,8 @@ def with_kept_ids(
             return volume
         home = places.get(volume.home, volume.home)
         before = found.filesystem(home)
-        if not volume.is_new or before.kind == volume.content.file_system:
+        is_same = before.kind == volume.content.file_system
+        if not volume.is_new or (is_same and not volume.content.uuid):
             volume = replace(volume, uuid=before.uuid or volume.uuid)
         encrypted = found.encrypted.get(home)
         if not encrypted or not volume.luks:
@@ -93,16 +94,12 @@ def with_kept_ids(
 
 
 def _needed_as_they_are(resolved: ResolvedLayout) -> frozenset[str]:
-    """Return the volumes whose UUIDs a system that stays knows.
-
-    One that the document gives a UUID is not among them.
-    """
+    """Return the volumes whose UUIDs a system that stays knows."""
     return frozenset(
         volume.at
         for system in resolved.bootable
         if not system.deploys
         for volume in (*system.mounts, *system.swaps, *system.esps)
-        if not volume.content.uuid
     )
 
 

@@ -22,9 +22,10 @@ from unittest import mock
 
 from ironic.common import exception, states
 from ironic.conductor import utils as conductor_utils
+from ironic.drivers.modules import agent_client
 from ironic.drivers.modules.redfish import boot
 
-from ipa_partitions.conductor import follow_up
+from ipa_partitions.conductor import follow_up, results
 from tests import servers, simplestreams
 from tests.conductor import base
 
@@ -32,6 +33,7 @@ TARGET = {"partitions_boot_target": "virtual-media"}
 AMD64 = {"cpu_arch": "x86_64"}
 FILES = {"squashfs": b"s", "boot-kernel": b"k", "boot-initrd": b"i"}
 KEPT = "partitions_catalog_boot"
+OLD = {"kernel": "k", "ramdisk": "r", "image": "debian", "reason": ""}
 
 
 class CatalogBootTest(base.TestCase):
@@ -82,7 +84,7 @@ class CatalogBootTest(base.TestCase):
             "instance_info": TARGET | info,
             "properties": AMD64,
             "provision_state": states.DEPLOYING,
-            "driver_internal_info": {"deploy_steps": steps, KEPT: {"old": 1}},
+            "driver_internal_info": {"deploy_steps": steps, KEPT: OLD},
         } | values)  # fmt: skip
         source = simplestreams.boot_source(
             url or f"{self.server.url}/tree",
@@ -97,8 +99,12 @@ class CatalogBootTest(base.TestCase):
     def deploy(self, node):
         with self.task(node) as task:
             task.driver.deploy.deploy(task)
+        return self.kept(node)
+
+    def kept(self, node):
         node.refresh()
-        return node.driver_internal_info.get(KEPT)
+        kept = node.driver_internal_info.get(KEPT)
+        return kept and {key: kept[key] for key in ("kernel", "ramdisk")}
 
     def refused(self, node):
         with self.task(node) as task:
@@ -175,7 +181,7 @@ class CatalogBootTest(base.TestCase):
             ({"properties": {}}, "properties['cpu_arch'] has to be set"),
             ({"properties": {"cpu_arch": "s390x"}}, "no source has it for"),
             ({"key": other}, "is not signed by a key"),
-            ({"url": f"{plain.url}/tree"}, "boot-kernel: is not over https"),
+            ({"url": f"{plain.url}/tree"}, "/tree: is not over https"),
             (
                 {
                     "info": {
@@ -184,22 +190,61 @@ class CatalogBootTest(base.TestCase):
                         )
                     }
                 },
-                "/catalog: is not over https",
+                "is not over https",
             ),
             ({"info": {"image_info": local}}, "no kernel and no ramdisk"),
             ({"info": {"image_info": without}}, "no kernel and no ramdisk"),
             ({"info": {}}, "no kernel and no ramdisk"),
         ):
             self.assertIn(told, self.refused(self.deploying(**values)))
+        self.assertEqual([], plain.requests)
 
     def test_a_system_that_stays_keeps_its_kernel(self):
         verify = self.document(partitions_policy="verify")
         node = self.deploying({"image_info": verify})
-        self.assertEqual({"old": 1}, self.deploy(node))
+        self.assertEqual({"kernel": "k", "ramdisk": "r"}, self.deploy(node))
         # Of one that nobody knows a kernel of it is asked for.
-        node.del_driver_internal_info(KEPT)
+        node.set_driver_internal_info(KEPT, OLD | {"image": "another"})
         node.save()
         self.assertEqual(self.files(), self.deploy(node))
+
+    def test_after_a_service_step_it_is_asked_for_until_it_is_there(self):
+        node = self.deploying(provision_state=states.SERVICEWAIT)
+        catalog = self.web / "catalog" / node.uuid
+        sources = catalog.read_text()
+        catalog.unlink()
+        done = {
+            "id": "1",
+            "command_name": "execute_service_step",
+            "command_status": "SUCCEEDED",
+            "command_result": {
+                "service_step": {"step": "deploy_partitions", "args": {}},
+                "service_result": {"root_uuid": base.ROOT_UUID},
+            },
+        }
+
+        def heartbeat():
+            with (
+                mock.patch.object(
+                    agent_client.AgentClient,
+                    "get_commands_status",
+                    return_value=[done],
+                ),
+                self.task(node) as task,
+            ):
+                results.keep_service(task)
+            return self.kept(node)
+
+        self.assertEqual("k", heartbeat()["kernel"])
+        catalog.write_text(sources)
+        self.assertEqual(self.files(), heartbeat())
+        asked = len(self.server.requests)
+        self.assertEqual(self.files(), heartbeat())
+        self.assertEqual(asked, len(self.server.requests))
+        done["id"] = "2"
+        self.tree.add("20240901", FILES)
+        self.tree.write()
+        self.assertEqual(self.files("20240901"), heartbeat())
 
     def test_a_version_without_them_is_refused(self):
         self.tree.add("20250101", {"squashfs": b"s"})

@@ -143,7 +143,10 @@ def test_a_handshake_that_is_cut_is_tried_again(
         port = int(secure.url.rpartition(":")[2])
 
         def balance() -> None:
-            listening.accept()[0].close()
+            hasty, _ = listening.accept()
+            with hasty:
+                # Closed with nothing unread, it ends and is not reset.
+                hasty.recv(65536)
             client, _ = listening.accept()
             with (
                 client,

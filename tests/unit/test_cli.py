@@ -207,6 +207,18 @@ def test_a_valid_document_is_said_to_be(capsys, path):
     assert json.loads(capsys.readouterr().out) == {"valid": True}
 
 
+@pytest.mark.parametrize("argv", [
+    ["validate", "-"], ["schema"], ["plan", "-"], ["boot", "list"],
+])  # fmt: skip
+def test_a_broken_plug_in_stops_every_verb(capsys, monkeypatch, argv):
+    def broken():
+        raise PluginError("plug-in x: 'y' cannot be loaded")
+
+    monkeypatch.setattr(cli.registry, "load_all", broken)
+    assert call(*argv) == 1
+    assert capsys.readouterr().err == "plug-in x: 'y' cannot be loaded\n"
+
+
 def test_deploy_without_a_terminal_wants_yes(capsys, monkeypatch, path):
     monkeypatch.setattr(deploy, "deploy", None)
     monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)

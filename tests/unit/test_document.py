@@ -536,6 +536,11 @@ BASIC = {"image_server_auth_strategy": "http_basic"}
      ["$", "$.swap_mb", "$.urls[0]"]),
     ({"urls": ["http://x/y.raw"], **BASIC}, ["$", "$", "$.os_hash_value"]),
     ({"urls": [7], "root_mb": "x", **BASIC}, ["$", "$.root_mb", "$.urls[0]"]),
+    ({"urls": ["file:///x"], "root_gb": -1}, ["$.root_gb"]),
+    ({"urls": ["file:///x"], "image_type": "foo"}, ["$.image_type"]),
+    ({"urls": ["file:///x"], "root_mb": 1, **BASIC, "image_server_user": 5},
+     ["$.image_server_user"]),
+    ({"urls": ["http://x/y"], "root_mb": 1, "checksum": 5}, ["$.checksum"]),
     ({"urls": ["http://x/y"], "checksum": "x", "root_mb": -1},
      ["$.checksum", "$.root_mb"]),
 ])  # fmt: skip

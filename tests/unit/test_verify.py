@@ -169,8 +169,8 @@ def test_what_is_kept_keeps_its_uuids_and_all_else_has_fresh_ones():
 def staying(**changes):
     """Return a document whose system stays and whose other volumes do not."""
     swap = {"mount": "swap"}
-    data = {"mount": "/srv", "encryption": {"type": "luks2", "tpm2": True}}
-    fixed = {"mount": "/fixed", "uuid": FIXED}
+    data = {"mount": "/srv", "encryption": LUKS}
+    fixed = {"mount": "/fixed", "uuid": FIXED, "encryption": LUKS}
     other = {"mount": "/other", "file_system": "ext3", **changes}
     return {
         "partitions": [{
@@ -189,6 +189,7 @@ def staying(**changes):
     }  # fmt: skip
 
 
+LUKS = {"type": "luks2", "tpm2": True}
 FIXED = "2abf123d-d52f-4f62-a351-7358221bc51f"
 
 
@@ -201,8 +202,10 @@ def test_what_a_staying_system_mounts_keeps_its_uuid_when_made_anew():
     same = [a.uuid == b.uuid for a, b in zip(old, new, strict=True)]
     # What becomes another filesystem has nothing to keep.
     assert same == [*[True] * (len(old) - 1), False]
-    assert old[-3].luks.uuid == new[-3].luks.uuid
-    assert old[-3].luks.device == new[-3].luks.device
+    for number in (-3, -2):
+        assert old[number].luks.uuid == new[number].luks.uuid
+        assert old[number].luks.device == new[number].luks.device
+    assert new[-2].uuid == FIXED
     (system,) = kept.systems
     assert [v.uuid for v in system.swaps] == [old[-4].uuid]
     deployed = staying()

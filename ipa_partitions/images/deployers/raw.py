@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ipa_partitions.images import device as block_device
-from ipa_partitions.images import stream
+from ipa_partitions.images import magic, stream
 from ipa_partitions.images.deployers import BlockTarget
 from ipa_partitions.images.deployers.block import (
     check_size,
@@ -51,7 +51,13 @@ class Raw:
                     check_start(image, target, head, size_bytes)
 
                 block_device.write(
-                    target.device, target.size_bytes, plain.blocks, approve
+                    target.device,
+                    target.size_bytes,
+                    plain.blocks,
+                    approve,
+                    # Of these it is known where they end: one that was
+                    # shrunk may have zeroes behind it.
+                    may_end_early=target.file_system in magic.FILE_SYSTEMS,
                 )
             if target.file_system != "none":
                 renew(image, target)
