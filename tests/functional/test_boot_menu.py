@@ -126,6 +126,29 @@ def test_links_that_lead_to_an_older_kernel_are_not_followed(
     assert "/vmlinuz'" not in menu
 
 
+def test_of_a_menu_of_several_nothing_is_found_where_one_is_left(
+    loop_disk, ramdisk
+):
+    disk = loop_disk(1200)
+    multiboot = {"type": "multiboot"}
+    several = prepared(
+        document(disk, multiboot, volume("/", "a"), volume("/", "b"))
+    )
+    for device in (f"{disk}p3", f"{disk}p4"):
+        fill(device, *kernels("6.1"))
+    finish(several)
+    assert len(boot_info_of(disk).elements) == 2
+    kept = {"size": "320 MiB", "file_system": "ext4"}
+    one = document(disk, multiboot, volume("/", "a"), kept)
+    one["partitions_policy"] = "verify"
+    finish(deploy.make_plan(deploy.Request(one, firmware="bios")))
+    with pytest.raises(MachineError, match=r"boot-info\.json is on none"):
+        boot_info_of(disk)
+    left = deploy.get_boot_info(f"{disk}p3")
+    assert [element.os_id for element in left.elements] == ["a"]
+    assert left.multiboot_partition is None
+
+
 @pytest.mark.parametrize(("file_system", "can"), [
     ("ext4", True), ("xfs", False),
 ])  # fmt: skip
