@@ -27,6 +27,7 @@ from ipa_partitions.boot.menu import ChainEntry, MenuEntry
 from ipa_partitions.disk.mount import UNTRUSTED, mounted
 from ipa_partitions.disk.rootfs import RootFs
 from ipa_partitions.plan import Phase
+from ipa_partitions.resolve.systems import find_multiboot
 from ipa_partitions.resolved import ResolvedLayout, System, Volume
 
 # Where the agent collects it among its logs: SPEC 3.6.
@@ -114,13 +115,8 @@ class WriteBootInfo:
 
 
 def _kept_multiboot(resolved: ResolvedLayout) -> Volume | None:
-    kept = (
-        partition.volume
-        for disk in resolved.disks
-        for partition in disk.partitions
-        if partition.role == "multiboot" and not partition.volume.is_new
-    )
-    return next(kept, None)
+    found = find_multiboot(resolved.disks)
+    return found if found and not found.is_new else None
 
 
 def _foreign(entry: MenuEntry | ChainEntry) -> boot_info.Element:

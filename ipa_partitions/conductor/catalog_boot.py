@@ -36,7 +36,7 @@ from ipa_partitions.urls import url_scheme
 
 KEY: Final = "partitions_catalog_boot"
 
-_FILES = ("kernel", "ramdisk")
+FILES: Final = ("kernel", "ramdisk")
 
 
 def of_node(node: Any) -> dict[str, str]:
@@ -47,7 +47,7 @@ def of_node(node: Any) -> dict[str, str]:
     if not _missing(node):
         return {}
     known = node.driver_internal_info.get(KEY) or {}
-    return {key: known[key] for key in _FILES if key in known}
+    return {key: known[key] for key in FILES if key in known}
 
 
 def image_of(node: Any, layout: Layout | None) -> Image | None:
@@ -83,10 +83,7 @@ def keep(node: Any, layout: Layout | None, reason: str = "") -> None:
     MissingParameterValue, and InstanceDeployFailure if the catalog has
     nothing to boot.
     """
-    if target(node) == LOCAL:
-        forget(node)
-        return
-    image = image_of(node, layout)
+    image = None if target(node) == LOCAL else image_of(node, layout)
     if layout is None or image is None:
         forget(node)
         return
@@ -115,7 +112,7 @@ def keep(node: Any, layout: Layout | None, reason: str = "") -> None:
 
 
 def _missing(node: Any) -> list[str]:
-    return [each for each in _FILES if not node.instance_info.get(each)]
+    return [each for each in FILES if not node.instance_info.get(each)]
 
 
 def _files(image: Image, found: Found) -> dict[str, str]:

@@ -44,9 +44,6 @@ _NOT_FOR_A_ROOT = ("boot_iso", "configdrive")
 # The first is read while a node is deployed, the second afterwards.
 _COMMAND_LINES = ("ramdisk_kernel_arguments", "kernel_append_params")
 
-# What may be the catalog's.
-_FILES = ("kernel", "ramdisk")
-
 _NO_ROOT = (
     "the image is one of a whole disk: only its own boot code knows its root"
 )
@@ -167,7 +164,7 @@ def _booting_the_root(task: Any) -> Iterator[None]:
     finally:
         del node.get_interface
         # What else has changed stays so: a rescue's password is gone then.
-        ours = (*_NOT_FOR_A_ROOT, *_COMMAND_LINES, *_FILES)
+        ours = (*_NOT_FOR_A_ROOT, *_COMMAND_LINES, *catalog_boot.FILES)
         now = node.instance_info
         node.instance_info = {
             **{k: v for k, v in now.items() if k not in ours},
