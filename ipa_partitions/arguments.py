@@ -142,8 +142,9 @@ def _add_plan(parser: Any) -> None:
     )
     parser.add_argument(
         "--firmware",
-        choices=("bios", "uefi", "both"),
-        help="for a document that does not say; else as this machine",
+        choices=("auto", "bios", "uefi", "both"),
+        default="auto",
+        help="for a document that does not say; auto: as this machine",
     )
     parser.add_argument(
         "--seed", metavar="UUID", type=_uuid, help="makes the same plan again"

@@ -150,10 +150,11 @@ def _plan(arguments: Namespace) -> None:
     doubled = {name for name in devices if devices.count(name) > 1}
     if doubled:
         refuse("plan", f"argument --disk: {min(doubled)} is given twice")
+    firmware = arguments.firmware
     plan = make_plan(
         Request(
             _read(arguments),
-            firmware=arguments.firmware,
+            firmware=None if firmware == "auto" else firmware,
             seed=arguments.seed,
             imagined=tuple(arguments.disks),
         )

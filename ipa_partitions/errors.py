@@ -23,6 +23,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
+from ipa_partitions.urls import public_text
+
 
 def json_path(keys: Iterable[str | int], path: str = "$") -> str:
     """Return the JSON path that ``keys`` lead to from ``path``, the top."""
@@ -44,6 +46,8 @@ class ProblemError(PartitionsError):
     """One problem, ``at`` a JSON path of the document."""
 
     def __init__(self, at: str, problem: str) -> None:
+        # A value that is repeated may be a URL in the wrong place.
+        problem = public_text(problem)
         super().__init__(f"{at}: {problem}")
         self.at = at
         self.problem = problem
@@ -51,6 +55,18 @@ class ProblemError(PartitionsError):
 
 class LayoutError(ProblemError):
     """The document is wrong, whatever the machine."""
+
+
+class LackError(LayoutError):
+    """Something that the document needs is not in it.
+
+    ``what`` it would be among: ``entries``, ``members`` of them, ``images``,
+    their ``names`` in volumes, or ``mounts``.
+    """
+
+    def __init__(self, at: str, problem: str, what: str = "") -> None:
+        super().__init__(at, problem)
+        self.what = what
 
 
 class MachineError(ProblemError):
@@ -66,7 +82,7 @@ class ProblemErrors(PartitionsError):  # noqa: N818
 
 
 class LayoutErrors(ProblemErrors):
-    """Everything that is wrong with a document."""
+    """Everything that is wrong with a document, also on this machine."""
 
 
 class MachineErrors(ProblemErrors):
@@ -101,12 +117,9 @@ class ActionError(PartitionsError):
 
 
 def raise_all(errors: Iterable[ProblemError]) -> None:
-    """Raise LayoutErrors, or else MachineErrors, if there are any."""
+    """Raise all of them, as LayoutErrors if the document is to blame too."""
     every = tuple(errors)
-    for kind, group in (
-        (LayoutError, LayoutErrors),
-        (MachineError, MachineErrors),
-    ):
-        of_kind = [error for error in every if isinstance(error, kind)]
-        if of_kind:
-            raise group(of_kind)
+    if any(isinstance(error, LayoutError) for error in every):
+        raise LayoutErrors(every)
+    if every:
+        raise MachineErrors(every)

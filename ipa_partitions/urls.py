@@ -23,6 +23,8 @@ HINT = (
 )
 
 _WITH_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_IN_TEXT = re.compile(rf"{_WITH_SCHEME.pattern}[^\s'\"]*[^\s'\",.:;)]\.*")
+_LOGIN_IN_TEXT = re.compile(r"[^\s'\"/@:]+:[^\s'\"/@]*@")
 _RSYNC_MODULE = re.compile(
     r"(?:[A-Za-z0-9_.-]+@)?[A-Za-z0-9][A-Za-z0-9_.-]*::[^:/-][^:]*"
 )
@@ -55,6 +57,12 @@ def public_url(url: str) -> str:
     except ValueError:
         return url.partition(":")[0] + "://..."
     return urlunsplit((parts.scheme, host, parts.path, "", ""))
+
+
+def public_text(text: str) -> str:
+    """Return ``text`` with what ``public_url`` leaves of the URLs in it."""
+    text = _IN_TEXT.sub(lambda url: public_url(url[0]), text)
+    return _LOGIN_IN_TEXT.sub("", text)
 
 
 def url_scheme(url: str) -> str:

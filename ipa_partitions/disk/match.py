@@ -55,13 +55,16 @@ def check_hints(
         from pyparsing import ParseException
     except ImportError:
         return hints
+    problems = []
     for key, value in hints.items():
         try:
             device_hints.parse_root_device_hints({key: value})
-        except ParseException as error:
-            raise ValueError(
-                f"{key}: {value!r} is no operator with its value"
-            ) from error
+        except ParseException:
+            problems.append(f"{key}: {value!r} is no operator with its value")
+        except ValueError as error:
+            problems.append(str(error))
+    if problems:
+        raise ValueError("; ".join(problems))
     return hints
 
 

@@ -33,6 +33,8 @@ from ipa_partitions.images.access import ANYBODY, Access
 HIDDEN = "******"
 
 _GZIP_MAGIC = b"\x1f\x8b"
+_URLS = ("http://", "https://")
+_PATHS = ("/", "file:///")
 
 # Some readers want a date, and all of them look for one or the other:
 # OpenStack's own library for bare metal makes these.
@@ -115,6 +117,15 @@ def _bytes_of(content: object) -> bytes:
     return json.dumps(content).encode()
 
 
+def is_configdrive(text: str) -> bool:
+    """Tell whether ``text`` is one, or says where one is."""
+    return (
+        text == HIDDEN
+        or text.startswith((*_URLS, *_PATHS))
+        or (_decoded(text.encode()) or b"").startswith(_GZIP_MAGIC)
+    )
+
+
 def read_configdrive(
     configdrive: str, limit_bytes: int, access: Access = ANYBODY
 ) -> bytes:
@@ -130,7 +141,7 @@ def read_configdrive(
             f"{where} is hidden: Ironic shows it to deploy steps only, so"
             " another step that writes it has to be given it"
         )
-    if configdrive.startswith(("http://", "https://")):
+    if configdrive.startswith(_URLS):
         try:
             # Base64 is a third longer than what it stands for.
             packed = sources.read(configdrive, 2 * limit_bytes, access)
@@ -138,7 +149,7 @@ def read_configdrive(
             raise ImageError(f"{where} {error}") from None
         except ValueError:  # what it says may have a password
             raise ImageError(f"{where} has no sound URL") from None
-    elif configdrive.startswith(("/", "file:///")):
+    elif configdrive.startswith(_PATHS):
         path = Path(configdrive.removeprefix("file://"))
         where += f" {path}"
         packed = _read(path, where, limit_bytes)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ipa_partitions.errors import LayoutError
+from ipa_partitions.errors import LackError, LayoutError
 from ipa_partitions.layout import model
 from ipa_partitions.layout.build import ESP_MOUNT
 from ipa_partitions.layout.mounts import contents, holder
@@ -34,7 +34,9 @@ def booting_problems(layout: model.Layout) -> Iterator[LayoutError]:
 def _diskless(layout: model.Layout) -> Iterator[LayoutError]:
     """Yield that no disk can have the loader, if one is needed."""
     if layout.systems and not any(disk.may_boot for disk in layout.disks):
-        yield LayoutError("$.partitions", "there is no disk to boot from")
+        yield LackError(
+            "$.partitions", "there is no disk to boot from", "entries"
+        )
 
 
 def _unbootable(layout: model.Layout) -> Iterator[LayoutError]:
@@ -87,10 +89,11 @@ def _unreadable_by_grub(layout: model.Layout) -> Iterator[LayoutError]:
         }
         at = mounts.get(holder("/boot", mounts) or "")
         if at in reasons:
-            yield LayoutError(
+            yield LackError(
                 at,
                 f"{reasons[at]}, so GRUB cannot read the kernel of"
                 f" {image.name!r}: give it a volume with the mount /boot",
+                "mounts",
             )
 
 

@@ -14,9 +14,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from ipa_partitions.disk.size import Size
 from ipa_partitions.images.configdrive import ConfigDrive
@@ -97,17 +95,11 @@ def build(document: doc.Document) -> model.Layout:
 
 
 def build_configdrive(
-    given: str | Mapping[str, Any] | None,
+    given: doc.ConfigDriveParts | None,
 ) -> ConfigDrive | None:
     """Return the config drive; None for none, or only a place for one."""
-    if given is None:
-        return None
-    if isinstance(given, str):
-        return ConfigDrive(given)
-    parts = dict(given)
-    into = parts.pop("into", "partition")
-    content = parts.pop("content", parts)
-    return ConfigDrive(content, into) if content else None
+    content = given and (given.content or given.data)
+    return ConfigDrive(content, given.into) if given and content else None
 
 
 def service_volume(at: str, role: str) -> model.Volume:
@@ -152,9 +144,9 @@ def _named(
     return mount.strip("/").replace("/", "-")[:most]
 
 
-def _name_key(named: objects.Titled) -> str:
-    """Return the key that the name is from."""
-    if named.name:
+def _name_key(named: objects.Titled, mount: str = model.NONE) -> str:
+    """Return the key that the name is from, or that could give another."""
+    if named.name or (mount == model.NONE and not named.id):
         return "name"
     return "id" if named.id else "mount"
 
@@ -188,7 +180,10 @@ def _volume(
         return _partition(at, volume, owners)
     content, member_of = model.Content(), None
     if isinstance(volume, partitions.ServicePartition):
-        content = service_content(volume.type, volume.label)
+        content = replace(
+            service_content(volume.type, volume.label),
+            keep_data=volume.keep_data,
+        )
     elif isinstance(volume, partitions.RaidMember):
         content, member_of = _content(volume, owners), volume.raid
     elif isinstance(volume, partitions.PhysicalVolume):
@@ -203,7 +198,7 @@ def _volume(
         type_guid=_type_guid(volume.type),
         content=content,
         member_of=member_of,
-        name_key=_name_key(volume),
+        name_key=_name_key(volume, content.mount),
     )
 
 
@@ -225,7 +220,7 @@ def _partition(
         size=volume.size,
         type_guid=volume.partition_guid or default,
         content=content,
-        name_key=_name_key(volume),
+        name_key=_name_key(volume, volume.mount),
     )
 
 
@@ -284,7 +279,7 @@ def _group(
             mirrors=lv.mirrors,
             pool=lv.pool,
             content=_content(lv, owners),
-            name_key=_name_key(lv),
+            name_key=_name_key(lv, lv.mount),
         )
         for n, lv in enumerate(group.volumes)
     )

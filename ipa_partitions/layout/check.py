@@ -29,10 +29,7 @@ from ipa_partitions.layout.booting import booting_problems
 from ipa_partitions.layout.build import SERVICE_SIZES
 from ipa_partitions.layout.images import image_problems
 from ipa_partitions.layout.mounts import contents, mount_problems
-from ipa_partitions.layout.storage import (
-    local_storage_problems,
-    storage_problems,
-)
+from ipa_partitions.layout.storage import storage_problems
 from ipa_partitions.layout.values import TYPE_GUIDS
 
 _MSDOS_PARTITIONS = 4
@@ -46,21 +43,15 @@ _ROLE_FILE_SYSTEMS = {
 
 def problems(layout: model.Layout) -> Iterator[LayoutError]:
     """Yield everything that is wrong with ``layout``."""
-    yield from local_problems(layout)
     yield from _doubled_ids(layout)
     yield from storage_problems(layout)
     yield from mount_problems(layout)
     yield from booting_problems(layout)
-
-
-def local_problems(layout: model.Layout) -> Iterator[LayoutError]:
-    """Yield what is wrong with one object, whatever the others are."""
     for disk in layout.disks:
         yield from _disk_problems(disk)
     for group in layout.groups:
         for pool in {None, *(lv.pool for lv in group.volumes)}:
             yield from _greedy(lv for lv in group.volumes if lv.pool == pool)
-    yield from local_storage_problems(layout)
     for at, content in contents(layout):
         # What brings a whole disk brings its filesystems, too.
         if not layout.is_whole_disk:
@@ -145,8 +136,9 @@ def _msdos_problems(disk: model.Disk) -> Iterator[LayoutError]:
         )
     for volume in disk.volumes:
         if volume.type_guid not in MSDOS_TYPES:
+            key = ".partition_guid" if volume.role == "partition" else ""
             yield LayoutError(
-                volume.at,
+                f"{volume.at}{key}",
                 f"an msdos table has no type for this {volume.role}",
             )
 

@@ -214,8 +214,9 @@ def _image(classic: Classic) -> model.Image:
     image = build_image("$", declared)
     checksum = build_checksum(
         classic.os_hash_algo,
-        classic.os_hash_value,
-        None if classic.os_hash_value else classic.checksum,
+        # Ironic may have either empty where there is none.
+        classic.os_hash_value or None,
+        None if classic.os_hash_value else classic.checksum or None,
     )
     kind: Literal["os", "whole-disk"] = (
         "whole-disk" if classic.image_type == "whole-disk" else "os"

@@ -19,6 +19,7 @@ defaults that depend on others are filled in, by ``check`` and ``build``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -26,6 +27,7 @@ from pydantic import (
     BeforeValidator,
     Field,
     WithJsonSchema,
+    WrapValidator,
     model_validator,
 )
 
@@ -91,9 +93,9 @@ class Image(Object):
 
     @model_validator(mode="after")
     def _one_checksum(self) -> Self:
-        if bool(self.os_hash_algo) != bool(self.os_hash_value):
+        if (self.os_hash_algo is None) != (self.os_hash_value is None):
             raise ValueError("os_hash_algo and os_hash_value go together")
-        if self.checksum and self.os_hash_value:
+        if None not in (self.checksum, self.os_hash_value):
             raise ValueError("takes os_hash_value or checksum, not both")
         return self
 
@@ -144,9 +146,54 @@ class Boot(Object):
     """The serial port that shows the menu too; ``null`` for none."""
 
 
+class ConfigDriveParts(Object):
+    """A config drive that is rendered, or is not to be a partition.
+
+    Ironic's API has null for what was not given.
+    """
+
+    into: Literal["partition", "image"] = "partition"
+    """Where it goes."""
+    content: (
+        Annotated[str, AfterValidator(values.parse_configdrive)] | None
+    ) = None
+    """The drive as one of the strings."""
+    meta_data: dict[str, Any] | None = None
+    """Its ``meta_data.json``."""
+    network_data: dict[str, Any] | None = None
+    """Its ``network_data.json``."""
+    vendor_data: dict[str, Any] | None = None
+    """Its ``vendor_data.json``."""
+    user_data: Annotated[Any, AfterValidator(values.parse_user_data)] = None
+    """Its ``user_data``."""
+
+    @model_validator(mode="after")
+    def _one_content(self) -> Self:
+        if self.content and self.data:
+            raise ValueError("content takes no data beside it")
+        return self
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What is to be rendered."""
+        keys = ("meta_data", "user_data", "network_data", "vendor_data")
+        given = {key: getattr(self, key) for key in keys}
+        return {key: each for key, each in given.items() if each is not None}
+
+
+def _configdrive(
+    value: object, parse: Callable[[object], ConfigDriveParts]
+) -> ConfigDriveParts:
+    """Return the config drive; it is never part of a message."""
+    if isinstance(value, str):
+        return ConfigDriveParts(content=values.parse_configdrive(value))
+    if not isinstance(value, dict):
+        raise ValueError("is neither a string nor an object")
+    return parse(value)
+
+
 ConfigDrive = Annotated[
-    Any,
-    BeforeValidator(values.parse_configdrive),
+    Annotated[ConfigDriveParts, WrapValidator(_configdrive)] | None,
     WithJsonSchema({"type": ["string", "object", "null"]}),
 ]
 

@@ -102,15 +102,15 @@ def build_checksum(
     algorithm: str | None, digest: str | None, checksum: str | None
 ) -> model.Checksum | None:
     """Return the checksum that the three keys stand for, None for none."""
-    value = digest or checksum
-    if not value:
+    value = checksum if digest is None else digest
+    if value is None:
         return None
-    if "/" in value and not digest:
+    if "/" in value and digest is None:
         return model.Checksum(algorithm, None, value)
     return model.Checksum(
         algorithm or _DIGESTS.get(len(value)),
         value.lower(),
-        key="os_hash_value" if digest else "checksum",
+        key="checksum" if digest is None else "os_hash_value",
     )
 
 

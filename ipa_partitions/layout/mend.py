@@ -13,8 +13,8 @@
 """Mend a flawed document, so that what else is wrong with it is found too.
 
 A flaw is taken out, or something harmless is set in its place, and the rest
-is checked. Where that changes what the rest means, only what an object says
-by itself is believed: a problem that is not there must not be told.
+is checked. A problem that is not there must not be told: where a name or a
+mount may be lost with the flaw, nothing is said of what is lacking.
 """
 
 from __future__ import annotations
@@ -31,7 +31,13 @@ _OPTIONAL_KEYS = {
     "kernel_params", "rsync_flags", "image_uuid", "version", "firmware",
     "partitions_policy", "secure_boot", "fallback", "foreign", "deploy",
     "catalog_url", "configdrive", "image_name", "stripes", "mirrors",
+    "table", "boot", "spares", "metadata", "mode", "encryption", "loader",
+    "image_deploy_flags", "deploy_data",
 }  # fmt: skip
+_HASH_KEYS = ("os_hash_algo", "os_hash_value", "checksum")
+
+Lost = frozenset[str]
+_NOTHING = Lost()
 
 
 class Flaw(NamedTuple):
@@ -42,20 +48,21 @@ class Flaw(NamedTuple):
     meant: str | None
 
 
-def mended(data: dict[str, Any], flaws: Sequence[Flaw]) -> tuple[Any, bool]:
+def mended(data: dict[str, Any], flaws: Sequence[Flaw]) -> tuple[Any, Lost]:
     """Return ``data``, changed in place, without its flaws.
 
-    And tell whether it means the same but for them. Raises LookupError if a
-    flaw cannot be mended.
+    And what may be lost with them, as ``errors.LackError`` has it, and the
+    paths of objects that others are in the place of. Raises LookupError if
+    a flaw cannot be mended.
     """
-    same = True
+    lost = _NOTHING
     # The last first, so that the keys of the others stay true.
     for flaw in sorted(flaws, key=lambda flaw: len(flaw.keys), reverse=True):
-        same &= _mend(data, flaw)
-    return data, same
+        lost |= _mend(data, flaw)
+    return data, lost
 
 
-def _mend(data: Any, flaw: Flaw) -> bool:
+def _mend(data: Any, flaw: Flaw) -> Lost:
     # The last key that is a name; below it there are only indices.
     depth = max(n for n, key in enumerate(flaw.keys) if isinstance(key, str))
     key, holder = flaw.keys[depth], _get(data, flaw.keys[:depth])
@@ -66,40 +73,77 @@ def _mend(data: Any, flaw: Flaw) -> bool:
     elif key == "size":
         holder[key] = "1 MiB"
     else:
-        _replace(data, flaw.keys)
-        return False
-    return True
+        return _replace(data, flaw.keys)
+    return _NOTHING
 
 
-def _replace(data: Any, keys: Keys) -> None:
+def _replace(data: Any, keys: Keys) -> Lost:
     """Put something harmless in the place of what is around ``keys``."""
     match keys:
-        case ("partitions", int(), "table" | "boot"):
-            del _get(data, keys[:-1])[keys[-1]]
-        case ("images", int(), "boot"):
-            del _get(data, keys[:-1])["boot"]
+        case ("partitions", *_, "encryption", str()):
+            _get(data, keys[:-2]).pop("encryption", None)
         case ("partitions", *_, "mount"):
-            _get(data, keys[:-1])["mount"] = _mount(data, keys[:-1])
-        case ("images", int(n), *_):
-            data["images"][n] = {
-                "name": f"{n}",
-                "image_pull_url": "file:///",
-            }
-        case ("partitions", int(n), "volumes", int(m), *_):
-            volume = {"type": "partition", "size": 1}
-            data["partitions"][n]["volumes"][m] = volume
-        case ("partitions", int(n), "id", *_):
-            data["partitions"][n]["id"] = _disk_id(n)
-        case ("partitions", int(n), *_):
-            data["partitions"][n] = {
-                "type": "disk",
-                "id": _disk_id(n),
-                "volumes": [],
-            }
+            volume = _get(data, keys[:-1])
+            volume["mount"] = _mount(data, keys[:-1])
+            # Members of arrays may be so by their mount.
+            is_member = volume.get("type") == "raid"
+            return Lost({"mounts", *(["members"] if is_member else [])})
+        case ("partitions", int(n), "volumes", int(m), *key):
+            return _replace_volume(data["partitions"][n], n, m, *key)
+        case ("partitions", int(n), *key):
+            return _replace_entry(data["partitions"], n, *key)
+        case ("images", int(n), *key):
+            return _replace_image(data["images"], n, *key)
         case ("partitions", *_):
             raise LookupError(keys)
         case (key, *_):
             data.pop(key, None)
+    return Lost({"images", "mounts"}) if keys[0] == "images" else _NOTHING
+
+
+def _replace_volume(entry: Any, n: int, m: int, *key: str | int) -> Lost:
+    old = entry["volumes"][m]
+    if key in (("id",), ("name",)):
+        old.pop("id", None)
+        old["name"] = f"{n}-{m}"
+        return Lost({"members"})
+    kind = "lv" if entry["type"] == "vg" else "partition"
+    new = {"type": kind, "size": 1, "mount": f"/{n}-{m}"}
+    lost = Lost({"members", "mounts", f"$.partitions[{n}].volumes[{m}]"})
+    images = old.get("images") if isinstance(old, dict) else None
+    if isinstance(images, list) and all(isinstance(i, str) for i in images):
+        new["images"] = images
+    elif images is not None:
+        lost |= {"names"}
+    entry["volumes"][m] = new
+    return lost
+
+
+def _replace_entry(entries: Any, n: int, *key: str | int) -> Lost:
+    disk_id = {"type": "name", "value": f"disk-{n}"}
+    if key == ("level",):
+        entries[n]["level"] = 1
+        return _NOTHING
+    if key[:1] == ("id",) and entries[n]["type"] == "disk":
+        entries[n]["id"] = disk_id
+        return _NOTHING
+    if key == ("id",):
+        entries[n]["id"] = f"entry-{n}"
+        return Lost({"entries", "members"})
+    entries[n] = {"type": "disk", "id": disk_id, "volumes": []}
+    whole = f"$.partitions[{n}]"
+    return Lost({"entries", "members", "mounts", "names", whole})
+
+
+def _replace_image(images: Any, n: int, *key: str | int) -> Lost:
+    if key and key[0] in _HASH_KEYS:
+        kept = {
+            k: each for k, each in images[n].items() if k not in _HASH_KEYS
+        }
+        images[n] = {**kept, "checksum": "0" * 64}
+        return _NOTHING
+    images[n] = {"name": f"{n}", "image_pull_url": "file:///.tar"}
+    return Lost({"images", "mounts", f"$.images[{n}]"})
 
 
 def _mount(data: Any, keys: Keys) -> str:
@@ -108,10 +152,6 @@ def _mount(data: Any, keys: Keys) -> str:
     if file_system in ("swap", "none"):
         return str(file_system)
     return "/" + "-".join(str(key) for key in keys if isinstance(key, int))
-
-
-def _disk_id(number: int) -> dict[str, str]:
-    return {"type": "name", "value": f"disk-{number}"}
 
 
 def _get(data: Any, keys: Keys) -> Any:

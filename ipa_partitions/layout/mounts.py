@@ -17,7 +17,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterable, Iterator
 
-from ipa_partitions.errors import LayoutError
+from ipa_partitions.errors import LackError, LayoutError
 from ipa_partitions.layout import model
 from ipa_partitions.layout.images import is_block, is_format_known
 
@@ -44,10 +44,11 @@ def mount_problems(layout: model.Layout) -> Iterator[LayoutError]:
     for at, content in contents(layout):
         for n, name in enumerate(content.images):
             if name not in mounts:
-                yield LayoutError(
+                yield LackError(
                     f"{at}.images[{n}]",
                     f"there is no image {name!r};"
                     f" there is {', '.join(mounts) or 'none'}",
+                    "images",
                 )
                 continue
             for mount, key in content.mounts:
@@ -71,18 +72,22 @@ def _image_volumes(
     image: model.Image, mounts: Iterable[str]
 ) -> Iterator[LayoutError]:
     if not mounts:
-        yield LayoutError(
-            f"{image.at}.name", f"no volume names the image {image.name!r}"
+        yield LackError(
+            f"{image.at}.name",
+            f"no volume names the image {image.name!r}",
+            "names",
         )
     elif image.type == "os" and "/" not in mounts:
-        yield LayoutError(
+        yield LackError(
             f"{image.at}.name",
             f"the image {image.name!r} has no volume with the mount /",
+            "mounts",
         )
     elif holder(image.target, mounts) is None:
-        yield LayoutError(
+        yield LackError(
             f"{image.at}.target",
             f"no volume of the image {image.name!r} holds {image.target}",
+            "mounts",
         )
 
 
@@ -109,10 +114,11 @@ def block_problems(
         return
     onto = block_volumes(layout, image)
     if not onto and is_block(image.disk_format):
-        yield LayoutError(
+        yield LackError(
             f"{image.at}.target",
             f"a {image.disk_format} image needs a volume with the"
             f" mount {image.target} and no subvolumes",
+            "mounts",
         )
     for at, content in onto:
         is_kept = layout.policy == "verify" and content.keep_data

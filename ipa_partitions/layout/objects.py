@@ -15,7 +15,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -31,23 +31,37 @@ from pydantic import (
 from ipa_partitions.disk.size import Size, exact_bytes, parse_size
 from ipa_partitions.layout import values
 
-_SIZE_SCHEMA = {
-    "anyOf": [
-        {"type": "integer", "minimum": 1, "description": "MiB"},
-        {
-            "type": "string",
-            "pattern": r"^ *(remaining|[0-9]+(\.[0-9]+)?"
-            r" ?(%|[KMGTPEZY]i?B|B)?) *$",
-            "examples": ["100 MiB", "40%", "remaining"],
-        },
-    ]
-}
+
+def _size_schema(words: str, *examples: str) -> dict[str, Any]:
+    return {
+        "anyOf": [
+            {"type": "integer", "minimum": 1, "description": "MiB"},
+            {
+                "type": "string",
+                "pattern": rf"^ *({words}) *$",
+                "examples": [*examples],
+            },
+        ]
+    }
+
+
+_NUMBER = r"[0-9]+(\.[0-9]+)? ?"
+_UNIT = r"[KMGTPEZY]i?B|B"
 
 Wanted = Annotated[
-    Size, BeforeValidator(parse_size), WithJsonSchema(_SIZE_SCHEMA)
-]
+    Size,
+    BeforeValidator(parse_size),
+    WithJsonSchema(
+        _size_schema(
+            rf"remaining|{_NUMBER}(%|{_UNIT})?",
+            "100 MiB", "40%", "remaining",
+        )
+    ),
+]  # fmt: skip
 Budget = Annotated[
-    int, BeforeValidator(exact_bytes), WithJsonSchema(_SIZE_SCHEMA)
+    int,
+    BeforeValidator(exact_bytes),
+    WithJsonSchema(_size_schema(rf"{_NUMBER}({_UNIT})?", "100 GiB")),
 ]
 Name = Annotated[str, AfterValidator(values.parse_name)]
 Text = Annotated[str, Field(max_length=255), AfterValidator(values.parse_text)]

@@ -23,14 +23,20 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from ipa_partitions.errors import LayoutError, LayoutErrors, json_path
+from ipa_partitions.errors import (
+    LackError,
+    LayoutError,
+    LayoutErrors,
+    json_path,
+)
 from ipa_partitions.layout import document as doc
 from ipa_partitions.layout import model
 from ipa_partitions.layout.build import build
-from ipa_partitions.layout.check import local_problems, problems
+from ipa_partitions.layout.check import problems
 from ipa_partitions.layout.classic import Classic, as_written, build_classic
-from ipa_partitions.layout.mend import Flaw, mended
+from ipa_partitions.layout.mend import Flaw, Lost, mended
 from ipa_partitions.layout.objects import Object
+from ipa_partitions.urls import public_text
 
 # Keys that only the layout form has; a document that has one and no
 # partitions is a layout form that lacks them.
@@ -82,10 +88,8 @@ def _parse_layout(data: dict[str, Any], has_own_drive: bool) -> model.Layout:
     try:
         layout = build(doc.Document.model_validate_json(json.dumps(data)))
     except ValidationError as error:
-        flaws = _flaws(error, data)
-        raise LayoutErrors(
-            _sorted([*map(_told, flaws), *_further_problems(flaws, data)])
-        ) from error
+        # Its own text repeats values, which may be secrets.
+        raise LayoutErrors(_sorted(_all_problems(error, data))) from None
     return _checked(layout, _homeless(layout) if has_own_drive else ())
 
 
@@ -94,8 +98,8 @@ def _parse_classic(data: dict[str, Any]) -> model.Layout:
     given = {key: each for key, each in data.items() if each is not None}
     try:
         classic = Classic.model_validate_json(json.dumps(given))
-    except ValidationError as error:
-        raise LayoutErrors(_sorted(_classic_problems(given))) from error
+    except ValidationError:
+        raise LayoutErrors(_sorted(_classic_problems(given))) from None
     return _checked(build_classic(classic))
 
 
@@ -297,45 +301,70 @@ def _shown(flaw: _Flaw, value: object) -> str:
         return "the value"
     if isinstance(value, Mapping | list):
         return "an object" if isinstance(value, Mapping) else "a list"
-    text = json.dumps(value) if not isinstance(value, str) else repr(value)
+    if isinstance(value, str):
+        text = repr(public_text(value))
+    else:
+        text = json.dumps(value)
     if len(text) > _VALUE_LENGTH:
         text = text[:_VALUE_LENGTH] + "..."
     return text
 
 
-def _further_problems(
-    flaws: list[_Flaw], data: dict[str, Any]
-) -> list[LayoutError]:
-    """Return what ``check`` finds beside ``flaws``."""
-    if not all(flaw.keys for flaw in flaws):
-        return []  # the document as a whole cannot be read
-    try:
-        layout, is_same = _mended(flaws, data)
-    except ValidationError:
-        # What stands by a misspelled name may not be for the one meant.
-        nameless = [flaw._replace(suggestion=None) for flaw in flaws]
-        try:
-            layout, is_same = _mended(nameless, data)
-        except (*_UNMENDED, ValidationError):
-            return []
-    except _UNMENDED:
-        return []
-    told = tuple(json_path(flaw.keys) for flaw in flaws)
-    found = problems(layout) if is_same else local_problems(layout)
-    return [error for error in found if not _is_below(error.at, told)]
-
-
-def _mended(
-    flaws: list[_Flaw], data: dict[str, Any]
-) -> tuple[model.Layout, bool]:
-    rest, is_same = mended(
-        copy.deepcopy(data),
-        [
-            Flaw(f.keys, f.kind == "extra_forbidden", f.suggestion)
-            for f in flaws
-        ],
+def _all_problems(
+    error: ValidationError, data: dict[str, Any]
+) -> Iterator[LayoutError]:
+    """Yield what ``error`` tells, and what it hid."""
+    flaws = _flaws(error, data)
+    layout, hidden, lost = _readable(flaws, data)
+    told = [*map(_told, flaws), *map(_told, hidden)]
+    yield from told
+    if layout is None:
+        return
+    # What an unknown key was meant to be is not in the document.
+    meant = (
+        json_path((*flaw.keys[:-1], flaw.suggestion))
+        for flaw in flaws
+        if flaw.suggestion
     )
-    return build(doc.Document.model_validate_json(json.dumps(rest))), is_same
+    paths = (*(each.at for each in told), *meant, *lost)
+    for each in problems(layout):
+        is_lost = isinstance(each, LackError) and each.what in lost
+        if not is_lost and not _is_below(each.at, paths):
+            yield each
+
+
+def _readable(
+    flaws: list[_Flaw], data: dict[str, Any]
+) -> tuple[model.Layout | None, list[_Flaw], Lost]:
+    """Return what is left without ``flaws``, and without those they hid.
+
+    An object is looked at as a whole only once its parts are right.
+    """
+    every = flaws
+    while all(flaw.keys for flaw in every):  # one of the whole is the last
+        try:
+            rest, lost = mended(
+                copy.deepcopy(data),
+                [
+                    Flaw(f.keys, f.kind == "extra_forbidden", f.suggestion)
+                    for f in every
+                ],
+            )
+            document = doc.Document.model_validate_json(json.dumps(rest))
+            return build(document), every[len(flaws) :], lost
+        except ValidationError as error:
+            if any(flaw.suggestion for flaw in every):
+                # What stands by a misspelled name may not be for that meant.
+                every = [flaw._replace(suggestion=None) for flaw in every]
+                continue
+            known = {flaw.keys for flaw in every}
+            new = [f for f in _flaws(error, rest) if f.keys not in known]
+            if not new:
+                break
+            every = [*every, *new]
+        except _UNMENDED:
+            break
+    return None, every[len(flaws) :], Lost()
 
 
 def _is_below(at: str, paths: tuple[str, ...]) -> bool:

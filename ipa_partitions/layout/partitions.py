@@ -244,12 +244,6 @@ class LogicalVolume(Named, Content):
     pool: Name | None = None
     """The name of the thin pool, for ``thin``."""
 
-    @model_validator(mode="after")
-    def _has_name(self) -> Self:
-        if not (self.name or self.id) and self.mount == "none":
-            raise ValueError("needs a name")
-        return self
-
 
 class VolumeGroup(Object):
     """An LVM volume group."""

@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
-from ipa_partitions.errors import LayoutError
+from ipa_partitions.errors import LackError, LayoutError
 from ipa_partitions.layout import model
 from ipa_partitions.layout.mounts import contents
 
@@ -51,22 +51,16 @@ _KEY_OF_LAYOUT = {"striped": "stripes", "raid1": "mirrors", "thin": "pool"}
 
 
 def storage_problems(layout: model.Layout) -> Iterator[LayoutError]:
-    """Yield what is wrong between groups, arrays, sets and their members."""
+    """Yield what is wrong with groups, arrays, sets and their members."""
     yield from _references(layout)
     for group in layout.groups:
+        yield from _group_problems(group)
         yield from _group_members(layout, group)
     for array in layout.arrays:
+        yield from _array_problems(array)
         yield from _array_members(layout, array)
     for bcache in layout.bcaches:
         yield from _bcache_members(layout, bcache)
-
-
-def local_storage_problems(layout: model.Layout) -> Iterator[LayoutError]:
-    """Yield what is wrong with one of them alone."""
-    for group in layout.groups:
-        yield from _group_problems(group)
-    for array in layout.arrays:
-        yield from _array_problems(array)
     for at, content in contents(layout):
         yield from _subvolume_problems(at, content)
 
@@ -92,10 +86,11 @@ def _references(layout: model.Layout) -> Iterator[LayoutError]:
     }
     for at, role, owner in _memberships(layout):
         if owner not in there[_OWNERS[role]]:
-            yield LayoutError(
+            yield LackError(
                 at,
                 f"there is no {_OWNERS[role]} {owner!r};"
                 f" there is {', '.join(there[_OWNERS[role]]) or 'none'}",
+                "entries",
             )
 
 
@@ -140,10 +135,11 @@ def _volume_problems(
     if lv.layout == "thin" and lv.pool is None:
         yield LayoutError(f"{lv.at}.pool", "is required for the layout thin")
     elif lv.layout == "thin" and lv.pool not in pools:
-        yield LayoutError(
+        yield LackError(
             f"{lv.at}.pool",
             f"there is no thin-pool {lv.pool!r} in the group;"
             f" there is {', '.join(pools) or 'none'}",
+            "members",
         )
     if lv.layout == "thin-pool" and _holds_something(lv.content):
         yield LayoutError(
@@ -211,12 +207,13 @@ def _group_members(
         array.vg == group.id for array in layout.arrays
     )
     if not pvs:
-        yield LayoutError(f"{group.at}.id", "the group has no pv")
+        yield LackError(f"{group.at}.id", "the group has no pv", "members")
     for lv in group.volumes:
         if pvs and lv.areas > pvs:
-            yield LayoutError(
+            yield LackError(
                 f"{lv.at}.{_KEY_OF_LAYOUT[lv.layout]}",
                 f"{lv.layout} takes {lv.areas} pvs, the group has {pvs}",
+                "members",
             )
 
 
@@ -227,10 +224,11 @@ def _array_members(
     is_short = array.at in {member.at for member in members}
     needed = _MIN_MEMBERS[array.level] + array.spares
     if len(members) < needed:
-        yield LayoutError(
+        yield LackError(
             f"{array.at}.{'mount' if is_short else 'level'}",
             f"level {array.level} with {array.spares} spares takes"
             f" {needed} members, here are {len(members)}",
+            "members",
         )
     if array.metadata == "0.90" and len(members) > _MAX_MEMBERS_0_90:
         yield LayoutError(
@@ -266,8 +264,10 @@ def _bcache_members(
             f"{bcache.at}.id", f"udev keeps /dev/bcache/{bcache.id}"
         )
     if len(layout.members("bcache_backing", bcache.id)) != 1:
-        yield LayoutError(
-            f"{bcache.at}.id", "a set has exactly one bcache_backing"
+        yield LackError(
+            f"{bcache.at}.id",
+            "a set has exactly one bcache_backing",
+            "members",
         )
     # drivers/md/bcache/super.c: MAX_CACHES_PER_SET has never been more.
     if len(layout.members("bcache_cache", bcache.id)) > 1:

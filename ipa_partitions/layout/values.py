@@ -22,8 +22,8 @@ import posixpath
 import re
 import shlex
 import unicodedata
-from typing import Any
 
+from ipa_partitions.images.configdrive import is_configdrive
 from ipa_partitions.urls import is_web_url
 
 # type GUID aliases of SPEC 2.3: UAPI Discoverable Partitions Specification,
@@ -226,35 +226,21 @@ def parse_secure_boot(value: object) -> str | bool:
     raise ValueError(f"{value!r} is not true, false or 'auto'")
 
 
-_CONFIGDRIVE_OBJECTS = ("meta_data", "network_data", "vendor_data")
-_WHOLE = {"into", "content"}
-_CONFIGDRIVE_PLACES = ("partition", "image")
-_CONFIGDRIVE_KEYS = {*_CONFIGDRIVE_OBJECTS, "user_data", "into", "content"}
+def parse_configdrive(value: str) -> str:
+    """Return a config drive as Ironic sends it; never part of a message."""
+    if not is_configdrive(value):
+        raise ValueError(
+            "is no http(s) URL, no absolute path and no base64 of a gzipped"
+            " ISO"
+        )
+    return value
 
 
-def parse_configdrive(value: object) -> str | dict[str, Any] | None:
-    """Return the config drive as given; it is never part of a message."""
-    if value is None or (isinstance(value, str) and value):
-        return value
-    if not isinstance(value, dict):
-        raise ValueError("is neither a string nor an object")
-    unknown = sorted(set(value) - _CONFIGDRIVE_KEYS)
-    if unknown:
-        raise ValueError(f"unknown key {unknown[0]!r}")
-    if value.get("into", "partition") not in _CONFIGDRIVE_PLACES:
-        raise ValueError("into is not 'partition' or 'image'")
-    content = value.get("content")
-    if content is not None and (
-        not isinstance(content, str) or not content or set(value) - _WHOLE
-    ):
-        raise ValueError("content is a string, and takes no data beside it")
-    for key in _CONFIGDRIVE_OBJECTS:
-        if not isinstance(value.get(key), dict | None):
-            raise ValueError(f"{key} is no object")
-    if not isinstance(value.get("user_data"), str | dict | list | None):
-        raise ValueError("user_data is neither a string nor JSON")
-    # Ironic's API has null for what was not given.
-    return {key: each for key, each in value.items() if each is not None}
+def parse_user_data(value: object) -> object:
+    """Return user data, text or JSON of any kind but a lone scalar."""
+    if not isinstance(value, str | dict | list | None):
+        raise ValueError("is neither a string nor an object or list")
+    return value
 
 
 def parse_mkfs_options(value: tuple[str, ...]) -> tuple[str, ...]:

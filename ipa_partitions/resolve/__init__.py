@@ -55,13 +55,13 @@ def resolve(
     ``seed`` is a UUID from which every other one is made. Raises
     MachineErrors, or LayoutErrors where no machine would do.
     """
-    found = find_disks(layout, machine)
+    errors: list[ProblemError] = []
+    found = find_disks(layout, machine, errors)
     firmware = _firmware(layout, machine)
     boot_disks = find_boot_disks(layout)
     refuse_homeless(layout, boot_disks, requests)
     with_loader = loader_disks(layout, boot_disks)
     maker = Maker(seed, layout.policy, block_targets(layout))
-    errors: list[ProblemError] = []
     disks = tuple(
         lay_out(
             disk,
@@ -72,6 +72,7 @@ def resolve(
             errors,
         )
         for disk in layout.disks
+        if disk.at in found
     )
     raise_all(as_written(layout.form, errors))
     storage = resolve_storage(layout, disks, maker)

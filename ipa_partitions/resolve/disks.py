@@ -16,16 +16,18 @@ from __future__ import annotations
 
 from ipa_partitions.disk import machine as there
 from ipa_partitions.disk import match
-from ipa_partitions.errors import MachineError, raise_all
+from ipa_partitions.errors import MachineError, ProblemError
 from ipa_partitions.layout import model
 
 
 def find_disks(
-    layout: model.Layout, machine: there.Machine
+    layout: model.Layout, machine: there.Machine, errors: list[ProblemError]
 ) -> dict[str, there.Disk]:
-    """Return the disk that is meant, by the path in the document."""
+    """Return the disk that is meant, by the path in the document.
+
+    What is wrong is added to ``errors``.
+    """
     found: dict[str, there.Disk] = {}
-    errors = []
     for disk in layout.disks:
         at = f"{disk.at}.id" if layout.form == "layout" else disk.at
         try:
@@ -39,7 +41,6 @@ def find_disks(
                 MachineError(at, f"{it.device} is the disk of {twin} already")
             )
         found[disk.at] = it
-    raise_all(errors)
     return found
 
 

@@ -140,16 +140,28 @@ def test_a_document_has_one_or_says_where_it_goes(own, beside, drive):
     assert parse(given, beside).configdrive == drive
 
 
-@pytest.mark.parametrize("own", [
-    "", 7, ["secret"], {"into": "secret"}, {"into": None, "secret": 1},
-    {"content": URL, "meta_data": {}}, {"content": ["secret"]},
-    {"meta_data": "secret"}, {"user_data": 7}, {"network_data": ["secret"]},
+@pytest.mark.parametrize(("own", "paths"), [
+    ("", [""]),
+    ("secret", [""]),
+    ("ftp://h/secret", [""]),
+    (base64.b64encode(b"secret").decode(), [""]),
+    (7, [""]),
+    (["secret"], [""]),
+    ({"into": "secret"}, [".into"]),
+    ({"into": None, "secret_key": 1}, [".into", ".secret_key"]),
+    ({"content": URL, "meta_data": {}}, [""]),
+    ({"content": ["secret"]}, [".content"]),
+    ({"content": "secret"}, [".content"]),
+    ({"meta_data": "secret", "user_data": 7, "network_data": ["secret"]},
+     [".meta_data", ".network_data", ".user_data"]),
 ])  # fmt: skip
-def test_what_is_none_is_refused_without_what_is_in_it(own):
+def test_what_is_none_is_refused_without_what_is_in_it(own, paths):
     with pytest.raises(LayoutErrors) as caught:
         parse(DOCUMENT | {"configdrive": own})
-    assert str(caught.value).startswith("$.configdrive: ")
-    assert "secret" not in str(caught.value).replace("key 'secret'", "")
+    found = [each.at.removeprefix("$.configdrive") for each in
+             caught.value.errors]  # fmt: skip
+    assert found == paths
+    assert "secret" not in str(caught.value).replace("secret_key", "")
 
 
 def plan_of(drive, **disk):

@@ -16,14 +16,17 @@ from __future__ import annotations
 
 import copy
 import json
+import re
+import traceback
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ipa_partitions import layout
-from ipa_partitions.errors import LayoutErrors
+from ipa_partitions.errors import LayoutErrors, json_path
 from ipa_partitions.images.access import Access
+from tests.layouts import FOLDER
 
 DIGEST = "0123456789abcdef" * 4
 
@@ -65,9 +68,9 @@ def problems(document, configdrive=None):
     return []
 
 
-def changed(*path_and_value):
-    """Return GOOD with one value set, or removed where it is None."""
-    document = copy.deepcopy(GOOD)
+def changed(*path_and_value, document=GOOD):
+    """Return ``document`` with one value set, or removed where it is None."""
+    document = copy.deepcopy(document)
     *path, last, value = path_and_value
     holder = document
     for key in path:
@@ -116,6 +119,8 @@ def test_a_good_document_has_no_problem():
     (("boot", {"serial": "tty0"}), "$.boot.serial: 'tty0' is not"),
     (("boot", {"loader": "lilo"}), "$.boot.loader: 'lilo' is not one of"),
     (("configdrive", 7), "$.configdrive: is neither a string nor an object"),
+    ((*IMAGE, "checksum", ""), "$.images[0].checksum: is no sha256 or sha5"),
+    ((*IMAGE, "os_hash_value", ""), "$.images[0]: os_hash_algo and os_hash"),
     *((("catalog_url", url), "$.catalog_url: is not an http(s) URL")
       for url in ("", "x", "ftp://x", "http://")),
     # disks
@@ -280,11 +285,11 @@ INTO = {"into": "image"}
 
 @pytest.mark.parametrize(("own", "of_the_node", "found"), [
     (INTO | {"meta_data": {}}, None,   ["there is no system for it"]),
-    (INTO | {"content": "H4"}, None,   ["there is no system for it"]),
+    (INTO | {"content": "/x"}, None,   ["there is no system for it"]),
     # That of the node may have been meant for another deployment.
     (INTO,                     None,   []),
     (INTO,                     "H4sI", []),
-    (INTO | {"content": "H4"}, "H4sI", []),
+    (INTO | {"content": "/x"}, "H4sI", []),
     ("H4sI",                   None,   []),
 ])  # fmt: skip
 def test_a_config_drive_needs_a_system_to_go_into(own, of_the_node, found):
@@ -340,7 +345,6 @@ def test_a_flaw_hides_no_other():
         "$.images[1].image_pull_url",
         "$.partitions[0].id.type",
         f"{V0}.mount",
-        "$.partitions[0].volumes[1].label",
         "$.partitions[0].volumes[1].lable",
         "$.partitions[0].volumes[2].label",
     ]
@@ -373,6 +377,178 @@ def test_a_flaw_does_not_hide_what_is_around_it(flaw, other, paths):
     document = changed(*flaw)
     document["partitions"][0]["volumes"][0] |= other
     assert [p.partition(": ")[0] for p in problems(document)] == paths
+
+
+CROSS = {
+    "partitions": [
+        {
+            "type": "disk",
+            "id": {"type": "name", "value": "vda"},
+            "volumes": [
+                {"type": "pv", "size": 9, "vg": "vgX"},
+                {"type": "partition", "size": 9, "mount": "/"},
+                {"type": "raid", "size": 9, "raid": "md0"},
+            ],
+        },
+        {
+            "type": "disk",
+            "id": {"type": "name", "value": "vda"},
+            "volumes": [
+                {"type": "partition", "size": 9, "images": ["nope"]},
+                {"type": "raid", "size": 9, "raid": "md0"},
+            ],
+        },
+        {"type": "raid", "id": "md0", "level": 1},
+        {
+            "type": "vg",
+            "id": "vg0",
+            "volumes": [{"type": "lv", "size": 9, "name": "lv0"}],
+        },
+    ],
+    "images": [
+        {"name": "a", "image_pull_url": "file:///a.tar"},
+        {"name": "b", "image_pull_url": "file:///b.tar"},
+    ],
+}
+BETWEEN_OBJECTS = {
+    "$.images[1].name",
+    "$.partitions[0].volumes[0].vg",
+    "$.partitions[1].id",
+    "$.partitions[1].volumes[0].images[0]",
+    "$.partitions[3].id",
+}
+
+
+@pytest.mark.parametrize(("flaw", "path", "hidden"), [
+    (("boot", "yes"), "$.boot", ()),
+    (("boot", {"loader": 7}), "$.boot.loader", ()),
+    (("partitions", 1, "table", "mbr"), "$.partitions[1].table", ()),
+    (("partitions", 1, "id", "type", "nam"), "$.partitions[1].id.type",
+     ["$.partitions[1].id"]),
+    (("partitions", 2, "level", 7), "$.partitions[2].level", ()),
+    (("partitions", 2, "metadata", "2"), "$.partitions[2].metadata", ()),
+    (("partitions", 2, "encryption", {"type": "luks2", "foo": 1}),
+     "$.partitions[2].encryption.foo", ()),
+    ((*FIRST, "name", "x\n"), f"{V0}.name", ["$.partitions[3].id"]),
+    ((*VOLUMES, 1, "mount", "home"), "$.partitions[0].volumes[1].mount", ()),
+    ((*VOLUMES, 1, "type", "part"), "$.partitions[0].volumes[1].type",
+     ["$.partitions[3].id"]),
+    (("partitions", 3, "id", "a b"), "$.partitions[3].id",
+     ["$.partitions[0].volumes[0].vg"]),
+    (("partitions", 3, "volumes", 0, "layout", "mirror"),
+     "$.partitions[3].volumes[0].layout", ["$.partitions[3].id"]),
+    ((*IMAGE, "boot", "yes"), "$.images[0].boot", ()),
+    ((*IMAGE, "os_hash_algo", "md5"), "$.images[0].os_hash_algo", ()),
+    ((*IMAGE, "target", "srv"), "$.images[0].target",
+     ["$.partitions[1].volumes[0].images[0]"]),
+    # Only once the size is right is the member looked at as a whole.
+    (("partitions", 0, "volumes", 2, {"type": "raid", "size": "1G"}),
+     "$.partitions[0].volumes[2]", ["$.partitions[3].id"]),
+])  # fmt: skip
+def test_a_flaw_hides_nothing_between_objects(flaw, path, hidden):
+    document = changed(*flaw, document=CROSS)
+    paths = {problem.partition(": ")[0] for problem in problems(document)}
+    # What a name or a mount that is lost with the flaw may stand for is not
+    # told, nor what may be said of the flaw's own place.
+    assert paths >= {path, *(BETWEEN_OBJECTS - {path, *hidden})}
+
+
+def _leaves(value, *above):
+    """Yield the keys that lead to every value that holds no other."""
+    if not isinstance(value, dict | list):
+        yield above
+        return
+    each = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, inner in each:
+        yield from _leaves(inner, *above, key)
+
+
+@pytest.mark.parametrize(
+    "file", sorted(FOLDER.glob("*.json")), ids=lambda file: file.stem
+)
+def test_no_flaw_makes_a_problem_elsewhere(file):
+    document = json.loads(file.read_text())
+    if "partitions" not in document:
+        return  # of the classic form every flaw is told by itself
+    for keys in _leaves(document):
+        # Of an image any text may be the name, and the URL.
+        text = () if "images" in keys else ("é /",)
+        for flaw in ([{}], -1, *text):
+            flawed = changed(*keys, flaw, document=document)
+            wrong = json_path(keys)
+            for path in (each.partition(": ")[0] for each in problems(flawed)):
+                assert path.startswith(wrong) or wrong.startswith(path), (
+                    f"{path}, where {wrong} is {flaw!r}"
+                )
+
+
+SECRET_URL = "https://user:S3CRET@h/i?token=S3CRET"
+
+
+@pytest.mark.parametrize("flaw", [
+    ("images", [SECRET_URL]), ("images", SECRET_URL), ("boot", SECRET_URL),
+    ("version", SECRET_URL), ("catalog_url", "ftp://user:S3CRET@h"),
+    ("configdrive", {"meta_data": {"admin_pass": "S3CRET"}, "user": "S3CRET"}),
+    (*FIRST, "images", [SECRET_URL]), (*FIRST, "label", SECRET_URL),
+    (*IMAGE, "image_pull_url", [SECRET_URL]), (*IMAGE, "token", "S3CRET"),
+    (*IMAGE, "disk_format", SECRET_URL), (*IMAGE, "target", SECRET_URL),
+    (*IMAGE, "compression", SECRET_URL), (*IMAGE, "os_hash_algo", SECRET_URL),
+    (*IMAGE, "os_hash_algo", "x" * 40 + SECRET_URL),
+    (*IMAGE, "deploy", "user:S3CRET@h::module"),
+    ("deploy_data", {"kernel_params": f"\n ks={SECRET_URL}"}),
+])  # fmt: skip
+def test_no_secret_is_told_not_even_by_a_traceback(flaw):
+    with pytest.raises(LayoutErrors) as raised:
+        layout.parse(changed(*flaw))
+    assert "S3CRET" not in "".join(traceback.format_exception(raised.value))
+
+
+def test_no_secret_of_the_classic_form_is_told_by_a_traceback():
+    with pytest.raises(LayoutErrors) as raised:
+        layout.parse(CLASSIC | {"image_server_password": [SECRET_URL]})
+    assert "S3CRET" not in "".join(traceback.format_exception(raised.value))
+
+
+def test_a_volume_without_a_name_is_called_by_its_type():
+    group = {
+        "type": "vg",
+        "id": "vg0",
+        "volumes": [{"type": "lv", "size": 1}, {"type": "lv", "size": 1}],
+    }
+    document = changed("partitions", 1, group)
+    document["partitions"][0]["volumes"].append(
+        {"type": "pv", "size": 99, "vg": "vg0"}
+    )
+    assert problems(document) == [
+        "$.partitions[1].volumes[1].name: a second 'lv' in the group"
+    ]
+    group["volumes"].pop()
+    assert layout.parse(document).groups[0].volumes[0].name == "lv"
+
+
+@pytest.mark.parametrize("role", ["esp", "bios_boot", "multiboot"])
+def test_a_service_partition_can_be_made_anew(role):
+    volume = {"type": role, "keep_data": False}
+    parsed = layout.parse(changed(*VOLUMES, 3, volume))
+    assert not parsed.disks[0].volumes[3].content.keep_data
+
+
+def test_the_schema_knows_that_a_budget_is_no_share():
+    schema = layout.json_schema()["$defs"]
+    size, budget = (
+        next(
+            each["pattern"]
+            for each in schema[kind]["properties"]["size"]["anyOf"]
+            if "pattern" in each
+        )
+        for kind in ("Partition", "Disk")
+    )
+    for text, is_size, is_budget in (
+        ("9 GiB", True, True), (" 9.5KB ", True, True), ("9", True, True),
+        ("40%", True, False), ("remaining", True, False), ("9G", False, False),
+    ):  # fmt: skip
+        assert bool(re.search(size, text)) == is_size
+        assert bool(re.search(budget, text)) == is_budget
 
 
 def test_a_partition_may_be_called_anything_that_a_gpt_can_say():

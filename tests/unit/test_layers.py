@@ -28,8 +28,8 @@ NAME = PACKAGE.name
 # From the bottom: a module imports only from its own row and those above
 # it here. The longest name that fits a module is its own.
 ROWS = (
-    ("errors", "step_arguments"),
-    ("run", "registry", "urls", "progress"),
+    ("errors", "step_arguments", "urls"),
+    ("run", "registry", "progress"),
     ("disk",),
     ("images", "boot"),
     ("layout",),

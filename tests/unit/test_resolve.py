@@ -269,6 +269,17 @@ def test_every_missing_disk_is_told_at_once():
     assert len(raised.value.errors) == 2
 
 
+def test_no_disk_hides_what_is_wrong_with_another():
+    small = disk(volume(600), name="vda", size="500 MiB")
+    large = disk(volume(2000), name="vdb")
+    none = disk(volume(1), name="vdx")
+    with pytest.raises(LayoutErrors) as raised:
+        resolved(document(small, large, none), machine(1000, 1000))
+    assert [each.at for each in raised.value.errors] == [
+        "$.partitions[2].id", "$.partitions[0]", "$.partitions[1]",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(("booted", "asked", "roles", "tells"), [
     ("bios", "auto", ["bios_boot", "partition"],        False),
     ("uefi", "auto", ["esp", "partition"],              True),

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import pytest
 
-from ipa_partitions.urls import public_url, url_scheme
+from ipa_partitions.urls import public_text, public_url, url_scheme
 
 
 @pytest.mark.parametrize(("url", "scheme"), [
@@ -71,3 +71,14 @@ def test_no_piece_of_a_password_is_told(url):
 ])  # fmt: skip
 def test_what_is_told_has_no_secrets(url, public):
     assert public_url(url) == public
+
+
+@pytest.mark.parametrize(("text", "public"), [
+    ("'https://u:S@h/i?t=S' is none", "'https://h/i' is none"),
+    ("(see https://h:8080/x).",       "(see https://h:8080/x)."),
+    ("'u:S@h::m/x': no",              "'h::m/x': no"),
+    ("'https://u:S...' is none",      "'https://...' is none"),
+    ("'0:0:0:0' and u@h:/x, @home",   "'0:0:0:0' and u@h:/x, @home"),
+])  # fmt: skip
+def test_a_text_keeps_what_is_public_of_its_urls(text, public):
+    assert public_text(text) == public

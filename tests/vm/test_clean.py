@@ -158,6 +158,7 @@ BEFORE = {
         parts $A; cached ${A}2 $B --writeback
         echo 0 > /sys/block/$NODE/bcache/writeback_percent
         echo 0 > /sys/block/$NODE/bcache/writeback_running
+        echo 0 > /sys/block/$NODE/bcache/cache/congested_write_threshold_us
         dd if=/dev/urandom of=/dev/$NODE bs=1M count=20 oflag=direct
         grep dirty /sys/block/$NODE/bcache/state
     """,
