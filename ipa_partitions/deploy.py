@@ -39,7 +39,10 @@ from ipa_partitions.disk.lock import locked
 from ipa_partitions.disk.look import devices_by_uuid, filesystem_tags
 from ipa_partitions.disk.machine import Disk, Machine
 from ipa_partitions.disk.match import NoSingleDiskError, by_name
-from ipa_partitions.disk.namespace import with_private_mounts
+from ipa_partitions.disk.namespace import (
+    keep_own_mounts,
+    with_private_mounts,
+)
 from ipa_partitions.disk.probe import filesystem_devices, probe
 from ipa_partitions.disk.stop import stopped_afterwards
 from ipa_partitions.errors import (
@@ -192,12 +195,12 @@ def deploy(
     keeps = made.resolved.layout.policy == "verify"
 
     def job() -> Result:
-        with ExitStack() as stack:
-            # What another of us writes is neither looked at nor stopped.
-            with locked(devices):
-                made.validate()
-                stack.enter_context(stopped_afterwards(devices, keeps))
-                made.execute(listener)
+        # What another of us writes is neither looked at nor stopped.
+        with ExitStack() as stack, locked(devices):
+            made.validate()
+            stack.enter_context(stopped_afterwards(devices, keeps))
+            made.execute(listener, prepare=keep_own_mounts)
+            # udev, once let in, may have partitions vanish for a moment.
             return read_back(made)
 
     return with_private_mounts(job)

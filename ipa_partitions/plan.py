@@ -33,7 +33,7 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -122,8 +122,14 @@ class Plan:
             unique = {str(error): error for error in errors}
             raise MachineErrors(unique.values())
 
-    def execute(self, listener: Listener | None = None) -> None:
+    def execute(
+        self,
+        listener: Listener | None = None,
+        prepare: Callable[[], None] | None = None,
+    ) -> None:
         """Do it all, phase by phase, on disks that the caller has locked.
+
+        What runs actions is ``prepare``d first, each thread by itself.
 
         Raises ActionError for what fails; the disks are half-written then,
         and a second run of the same document makes them whole.
@@ -131,7 +137,7 @@ class Plan:
         numbered = list(enumerate(self.actions, start=1))
         whole = Whole(listener or _nobody, len(self.actions))
         for _, group in groupby(numbered, lambda each: each[1].phase):
-            _run_phase(list(group), whole)
+            _run_phase(list(group), whole, prepare)
 
 
 def make_plan(resolved: ResolvedLayout) -> Plan:
@@ -169,11 +175,15 @@ def _missing_tools(actions: Iterable[Action]) -> Iterator[PartitionsError]:
             yield MachineError("$", f"the program {tool} is not there")
 
 
-def _run_phase(numbered: Sequence[tuple[int, Action]], whole: Whole) -> None:
+def _run_phase(
+    numbered: Sequence[tuple[int, Action]],
+    whole: Whole,
+    prepare: Callable[[], None] | None,
+) -> None:
     """Run actions at the same time where they share no device."""
     failed = threading.Event()
     running: list[tuple[Action, Future[None]]] = []
-    with ThreadPoolExecutor(_MAX_THREADS) as pool:
+    with ThreadPoolExecutor(_MAX_THREADS, initializer=prepare) as pool:
         for number, action in numbered:
             # Submitted before, so each has a thread already, or is done.
             before = [

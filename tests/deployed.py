@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -121,6 +122,8 @@ def assert_deploys(
 @contextmanager
 def up(resolved: ResolvedLayout) -> Iterator[None]:
     """Have the arrays, groups and mappings up, as an operator would."""
+    # Let in to the disks again, udev starts some of it at the same time.
+    subprocess.run(("udevadm", "settle", "--timeout=60"), check=False)
     with ExitStack() as stack:
         for array in resolved.arrays:
             spec = array.spec
@@ -161,7 +164,11 @@ def register(member: str) -> None:
 
 
 def cached_node(backing: str) -> str:
-    """Return the device that the kernel made of a backing one."""
+    """Return the device that the kernel makes of a backing one."""
+    until = time.monotonic() + 60
+    while not (sysfs(backing) / "bcache/dev").exists():
+        assert time.monotonic() < until, f"{backing}: no set comes up"
+        time.sleep(0.05)
     return f"/dev/{(sysfs(backing) / 'bcache/dev').resolve().name}"
 
 

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-FREE_TIMEOUT_S = 10
+FREE_TIMEOUT_S = 60
 
 
 @contextmanager

@@ -20,7 +20,6 @@ import socket
 import ssl
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -29,6 +28,8 @@ from pathlib import Path
 from typing import Any
 
 import requests
+
+from tests.servers import until_listening
 
 OCI = "application/vnd.oci"
 MANIFEST = f"{OCI}.image.manifest.v1+json"
@@ -126,13 +127,7 @@ def docker_registry(
     )
     try:
         address, port = host.split(":")
-        for _ in range(200):
-            with (
-                suppress(OSError),
-                socket.create_connection((address, int(port)), 1),
-            ):
-                break
-            time.sleep(0.05)
+        until_listening(process, address, int(port))
         _push(pushed, f"https://{host}/v2/library/image", certificate)
         yield host
     finally:

@@ -205,6 +205,21 @@ def self_signed(folder: Path) -> Path:
     return file
 
 
+def until_listening(
+    process: subprocess.Popen[bytes], address: str, port: int
+) -> None:
+    """Return once the server can be reached."""
+    end = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < end:
+        with (
+            suppress(OSError),
+            socket.create_connection((address, port), 1),
+        ):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"{process.args!r} does not listen on {port}")
+
+
 @contextmanager
 def rsync_daemon(
     folder: Path, scratch: Path, password: str = ""
@@ -233,13 +248,7 @@ def rsync_daemon(
         ]
     )  # fmt: skip
     try:
-        for _ in range(100):
-            with (
-                suppress(OSError),
-                socket.create_connection(("127.0.0.1", port), 1),
-            ):
-                break
-            time.sleep(0.05)
+        until_listening(process, "127.0.0.1", port)
         yield f"127.0.0.1:{port}"
     finally:
         process.terminate()

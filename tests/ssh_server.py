@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
+
+from tests.servers import until_listening
 
 PRIVILEGE_SEPARATION = Path("/run/sshd")
 
@@ -61,13 +62,7 @@ def ssh_server(scratch: Path) -> Iterator[Path]:
         ["/usr/sbin/sshd", "-D", "-q", "-f", str(settings)]
     )
     try:
-        for _ in range(100):
-            with (
-                suppress(OSError),
-                socket.create_connection(("127.0.0.1", port), 1),
-            ):
-                break
-            time.sleep(0.05)
+        until_listening(process, "127.0.0.1", port)
         yield ramdisk
     finally:
         process.terminate()

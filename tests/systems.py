@@ -106,7 +106,10 @@ line=$(printf '%s {{"id": "%s", "version": "%s", "kernel": "%s",
     "$(systemctl list-units --failed --plain --no-legend | tr -d '"')" \\
     "$(cat /proc/cmdline)" "$(cat /proc/mdstat 2> /dev/null)" \\
     "$mounts" | tr '\\n\\t' '  ')
+# What the kernel has to say would come in between.
+dmesg --console-off
 printf '\\n%s\\n' "$line" > /dev/ttyS0
+dmesg --console-on
 if grep -q -w {POWER_OFF} /proc/cmdline; then
     systemctl poweroff --no-block
 fi

@@ -41,7 +41,7 @@ LOG = logging.getLogger(__name__)
 TOOLS = ("os-prober",)
 
 # It mounts every partition in turn; a broken one must not hold a node.
-_TIMEOUT_S = 120
+_TIMEOUT_S = 600
 _SYSTEMS_MAX = 16
 
 _BOOT_LINE = re.compile(r"\s*UUID=(\S+)\s+/boot\s.*")

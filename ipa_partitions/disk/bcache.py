@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Literal
 from uuid import UUID
 
+from ipa_partitions.disk.link import make_link
 from ipa_partitions.disk.probe import NODE_TIMEOUT_S, busy, wait_for_device
 from ipa_partitions.disk.size import MIB
 from ipa_partitions.disk.table import wipe
@@ -134,7 +135,7 @@ def start(spec: Set) -> None:
     """
     validate()
     _wait(lambda: _comes_up(spec), f"{spec.backing}: bcache does not start")
-    _link(spec.device, str(running(spec.backing)))
+    make_link(spec.device, str(running(spec.backing)))
     wait_for_device(spec.device, None)
 
 
@@ -167,21 +168,6 @@ def _sysfs(device: str) -> Path:
     number = Path(device).stat().st_rdev
     where = f"{os.major(number)}:{os.minor(number)}"
     return Path("/sys/dev/block", where, "bcache")
-
-
-def _link(device: str, node: str) -> None:
-    path = Path(device)
-    fresh = path.with_name(f".{path.name}")
-    while True:
-        path.parent.mkdir(exist_ok=True)
-        try:
-            fresh.unlink(missing_ok=True)
-            fresh.symlink_to(node)
-            fresh.replace(path)
-        except FileNotFoundError:
-            # udev has taken its last link away, and the directory.
-            continue
-        return
 
 
 def stop(spec: Set) -> None:

@@ -21,6 +21,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -216,8 +217,8 @@ def _named(root: Path) -> dict[str, str]:
 def _nodes(folder: Path, named: Mapping[str, str]) -> list[Node]:
     try:
         node = _node(folder, named)
-    except FileNotFoundError:
-        # It is just going.
+    except OSError:
+        # It is just going, and has no files, or some that cannot be read.
         return []
     registered = folder / "bcache"
     if node.kind == "bcache" or not registered.is_dir():
@@ -287,8 +288,9 @@ def _pools(root: Path) -> dict[str, list[str]]:
     """Return the devices of the mounted btrfs that a device is one of."""
     pools: dict[str, list[str]] = {}
     for folder in (root / "sys/fs/btrfs").glob("*/devices"):
-        members = sorted(member.name for member in folder.iterdir())
-        pools |= dict.fromkeys(members, members)
+        with suppress(FileNotFoundError):  # it is just unmounted
+            members = sorted(member.name for member in folder.iterdir())
+            pools |= dict.fromkeys(members, members)
     return pools
 
 

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ipa_partitions.disk.link import make_link
 from ipa_partitions.disk.md_examine import (
     Superblock,
     examine,
@@ -53,7 +54,7 @@ OVERHEAD_BYTES = MIB
 _CHUNKS_KIB = {0: 1024, 4: 512, 5: 512, 6: 512, 10: 1024}
 
 # How long udev may take to see that an array is gone.
-_UDEV_TIMEOUT_S = 10
+_UDEV_TIMEOUT_S = 60
 
 _PARITIES = {4: 1, 5: 1, 6: 2}
 
@@ -151,7 +152,7 @@ def _refuse_taken(device: str) -> None:
         raise CommandError(f"{device}: another array has that name")
     # One that was stopped had it; udev may have been too busy to notice.
     if Path(device).is_symlink():
-        Path(device).unlink()
+        Path(device).unlink(missing_ok=True)
 
 
 def _zero_start(device: str) -> None:
@@ -225,11 +226,9 @@ def _holder(uuid: str, members: Sequence[str]) -> Path | None:
 
 
 def _name(node: str, device: str) -> None:
-    if Path(device).exists() and Path(device).samefile(node):
-        return
-    _refuse_taken(device)
-    Path(device).parent.mkdir(exist_ok=True)
-    Path(device).symlink_to(node)
+    if os.path.realpath(device) != node:
+        _refuse_taken(device)
+        make_link(device, node)
 
 
 def stop(device: str) -> None:

@@ -30,6 +30,7 @@ from ipa_partitions.errors import CommandError
 # linux/sched.h, linux/mount.h, linux/fcntl.h; mount_setattr(2), which has
 # one number on every architecture, is in Linux since 5.12.
 _CLONE_NEWNS = 0x00020000
+_MNT_DETACH = 2
 # Our mounts stay ours; what others unmount is not held by our copy of it.
 _MS_REC_SLAVE = ctypes.c_ulong(0x4000 | 1 << 19)
 _MOUNT_SETATTR = 442
@@ -81,9 +82,33 @@ def with_one_writable(
         with _at_the_top():
             _set_attributes(Path("/"), on=_MOUNT_ATTR_RDONLY)
         _set_attributes(tree, off=_MOUNT_ATTR_RDONLY)
-        return job()
+        try:
+            return job()
+        finally:
+            _let_go()
 
     return _apart(alone)
+
+
+def _let_go() -> None:
+    """Drop this thread's copies of what is mounted in our place.
+
+    Else a filesystem were written out, and its device free, only when the
+    kernel ends the thread, some time after Python has.
+    """
+    for line in Path("/proc/thread-self/mounts").read_text().splitlines():
+        where = line.split(" ")[1]
+        if Path(where).parent == PLACE:
+            _check(_libc.umount2(os.fsencode(where), _MNT_DETACH))
+
+
+def keep_own_mounts() -> None:
+    """Let this thread, until it ends, see no mount that another one makes.
+
+    Else a copy of it would keep its device busy, as long as what was started
+    here meanwhile. Raises CommandError if that cannot be had.
+    """
+    _check(_libc.unshare(_CLONE_NEWNS))
 
 
 def _apart(job: Callable[[], _Result]) -> _Result:

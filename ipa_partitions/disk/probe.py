@@ -36,7 +36,9 @@ _TYPES = ("disk", "loop", "mpath")
 _MEMORY = ("ram", "zram")
 
 NODE_TIMEOUT_S = 30
-BUSY_TIMEOUT_S = 2
+# How long what looks at a device for a moment may take on a busy machine.
+BUSY_TIMEOUT_S = 10
+_GLANCE_S = 2
 
 
 def probe() -> Machine:
@@ -135,9 +137,17 @@ def read_links() -> dict[str, str]:
     """Return the node that each of udev's links leads to."""
     return {
         str(link): str(link.resolve())
-        for link in sorted(Path("/dev/disk").glob("*/*"))
-        if link.is_symlink()
+        for folder in sorted(Path("/dev/disk").glob("*"))
+        for link in _links(folder)
     }
+
+
+def _links(folder: Path) -> list[Path]:
+    try:
+        return sorted(link for link in folder.iterdir() if link.is_symlink())
+    except FileNotFoundError:
+        # udev took it away with the last of its links.
+        return []
 
 
 def sysfs(device: str) -> Path:
@@ -164,7 +174,7 @@ def busy(device: str) -> bool:
     partition of it is mounted, or a member of anything, in any namespace.
     """
     try:
-        os.close(open_exclusively(device, os.O_RDONLY))
+        os.close(open_exclusively(device, os.O_RDONLY, _GLANCE_S))
     except OSError as error:
         if error.errno == errno.EBUSY:
             return True
@@ -172,13 +182,15 @@ def busy(device: str) -> bool:
     return False
 
 
-def open_exclusively(device: str, flags: int) -> int:
+def open_exclusively(
+    device: str, flags: int, patience_s: float = BUSY_TIMEOUT_S
+) -> int:
     """Open ``device`` for ourselves alone, and return the file descriptor.
 
     Raises OSError, EBUSY only if it stays in use: what another namespace
     had mounted is let go a moment after that ended.
     """
-    end = time.monotonic() + BUSY_TIMEOUT_S
+    end = time.monotonic() + patience_s
     while True:
         try:
             return os.open(device, flags | os.O_EXCL | os.O_CLOEXEC)

@@ -46,7 +46,7 @@ def array_up(
         yield device
     finally:
         if was_up and not was_named:
-            Path(device).unlink()
+            Path(device).unlink(missing_ok=True)
 
 
 @contextmanager

@@ -134,7 +134,7 @@ def _stop(node: Node) -> None:
 def _forget(link: Path) -> None:
     """Remove the link to a device that is no more, if udev has not."""
     if link.is_symlink() and not link.exists():
-        link.unlink()
+        link.unlink(missing_ok=True)
         # The folder of a group stays, if others of it do.
         with suppress(OSError):
             link.parent.rmdir()

@@ -204,8 +204,8 @@ def test_a_trickle_ends_in_an_error_and_steps_forward_do_not(
 def test_a_server_that_stalls_is_left_and_asked_again(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "STALL_S", 0.2)
-    server.faults = Faults(cuts=[1000], stall_s=2)
+    monkeypatch.setattr(patience, "STALL_S", 1)
+    server.faults = Faults(cuts=[1000], stall_s=5)
     assert download(f"{server.url}/x%20y.raw") == DATA
     assert len(server.requests) == 2
 

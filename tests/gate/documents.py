@@ -17,10 +17,10 @@ from __future__ import annotations
 from typing import Any
 
 from tests import systems
-from tests.vm.qemu import CLOCK
+from tests.vm.qemu import CLOCK, PATIENCE
 
 # Not of tests.vm: a deployed system stays up.
-KERNEL_PARAMS = f"console=ttyS0 {CLOCK}"
+KERNEL_PARAMS = f"console=ttyS0 {CLOCK} {PATIENCE}"
 
 OLD, NEW = "debian-12", "debian-13"
 BOTH = [OLD, NEW]

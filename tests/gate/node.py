@@ -126,7 +126,7 @@ class Node:
     def available(self) -> None:
         """Undeploy what is there, and forget what was asked of the node."""
         if self.shown()["provision_state"] != "available":
-            self.provision("deleted", "available", 180)
+            self.provision("deleted", "available", 600)
         self.set(instance_info={}, extra={}, deploy_interface="custom-agent")
         api("DELETE", f"/v1/nodes/{self.uuid}/traits")
 
@@ -205,8 +205,8 @@ def enrolled(driver: str = "partitions-redfish") -> Node:
     api("POST", "/v1/ports", {"node_uuid": made["uuid"],
                               "address": places.MAC})  # fmt: skip
     node = Node(made["uuid"])
-    node.provision("manage", "manageable", 90)
-    node.provision("provide", "available", 90)
+    node.provision("manage", "manageable", 300)
+    node.provision("provide", "available", 300)
     return node
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from tests.gate import places
 from tests.gate.artefacts import Artefacts
-from tests.vm.qemu import CLOCK
+from tests.vm.qemu import CLOCK, PATIENCE
 
 OVMF = "/usr/share/OVMF"
 
@@ -24,7 +24,7 @@ OVMF = "/usr/share/OVMF"
 MEMORY_MIB = 3584
 
 AGENT_PARAMS = (
-    f"console=ttyS0 {CLOCK} nofb nomodeset ipa-insecure=1"
+    f"console=ttyS0 {CLOCK} {PATIENCE} nofb nomodeset ipa-insecure=1"
     " ipa-advertise-host=127.0.0.1"
     f" ipa-advertise-port={places.AGENT_PORT}"
     " systemd.journald.forward_to_console=1"
@@ -101,6 +101,7 @@ images_path = {state}/images
 instance_master_path = {state}/master/instance
 tftp_master_path = {state}/master/tftp
 [redfish]
+read_timeout = 600
 kernel_append_params = {AGENT_PARAMS}
 [dhcp]
 dhcp_provider = none

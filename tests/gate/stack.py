@@ -113,7 +113,7 @@ def virsh(*argv: str) -> str:
     ).stdout  # fmt: skip
 
 
-def until(what: str, is_so: Callable[[], Any], timeout_s: float = 90) -> Any:
+def until(what: str, is_so: Callable[[], Any], timeout_s: float = 300) -> Any:
     """Wait for something true and return it; fail after ``timeout_s``."""
     end = time.monotonic() + timeout_s
     while time.monotonic() < end:

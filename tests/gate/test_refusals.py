@@ -53,7 +53,7 @@ def test_e_a_bad_document_of_a_step_fails_before_the_power_is_on(
     ours: Node, console: Console
 ):
     ours.provision(
-        "active", "deploy failed", 120,
+        "active", "deploy failed", 600,
         deploy_steps=[step("deploy_partitions", image_info=BAD)],
     )  # fmt: skip
     for path in documents.PATHS:

@@ -37,7 +37,7 @@ from tests.vm.machine import PORT
 
 SYSRQ = Path("/proc/sysrq-trigger")
 LINKS = Path("/dev/disk/by-id")
-DISK_TIMEOUT_S = 30
+DISK_TIMEOUT_S = 120
 
 _disks: tuple[str, ...] = ()
 

@@ -27,7 +27,7 @@ from typing import Self
 
 BLOCK = Path("/sys/block")
 SETS = Path("/sys/fs/bcache")
-TIMEOUT_S = 20
+TIMEOUT_S = 60
 
 # What LVM remembers of groups that are no more.
 FORGOTTEN = ("/etc/lvm/archive", "/etc/lvm/backup", "/etc/lvm/devices")
@@ -88,8 +88,10 @@ class Before:
         for where in self._mounts():
             _try("umount", where)
         for name in self._of("loop", "dm-", "md", "bcache"):
-            if not any((BLOCK / name).glob("**/holders/*")):
-                _stop(name)
+            # What was stopped before may go just now.
+            with contextlib.suppress(OSError):
+                if not any((BLOCK / name).glob("**/holders/*")):
+                    _stop(name)
         for folder in SETS.glob("*-*"):
             _write(folder / "stop")
 

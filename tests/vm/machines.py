@@ -38,11 +38,11 @@ ROOT = Path(__file__).parents[2]
 MACHINES = 2
 # Those that break down are replaced, up to this number.
 BOOTS = 10
-UP_TIMEOUT_S = 300
+UP_TIMEOUT_S = 900
 # Of the folder of a test: the state of the TPM of its machine.
 TPM = "tpm"
 # What a machine may take longer than its test: disks, killing, clearing.
-GRACE_S = 60
+GRACE_S = 240
 
 Then = Callable[[list[Path], dict[str, Any]], None]
 

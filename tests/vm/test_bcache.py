@@ -96,8 +96,9 @@ def test_what_was_written_is_there_again(disks, tmp_path, mode):
         bcache.create(spec)
         in_kernel(disks[0], "writeback_running").write_text("0")
         # A cache that answers late, as on a busy machine, is passed by.
-        latest = in_kernel(disks[0], "cache/congested_write_threshold_us")
-        latest.write_text("0")
+        for way in ("read", "write"):
+            latest = f"cache/congested_{way}_threshold_us"
+            in_kernel(disks[0], latest).write_text("0")
         run("mkfs.ext4", "-q", spec.device)
         run("mount", spec.device, str(tmp_path))
         (tmp_path / "file").write_bytes(b"written" * 10000)

@@ -158,6 +158,7 @@ BEFORE = {
         parts $A; cached ${A}2 $B --writeback
         echo 0 > /sys/block/$NODE/bcache/writeback_percent
         echo 0 > /sys/block/$NODE/bcache/writeback_running
+        echo 0 > /sys/block/$NODE/bcache/cache/congested_read_threshold_us
         echo 0 > /sys/block/$NODE/bcache/cache/congested_write_threshold_us
         dd if=/dev/urandom of=/dev/$NODE bs=1M count=20 oflag=direct
         grep dirty /sys/block/$NODE/bcache/state
@@ -199,6 +200,7 @@ BEFORE = {
         export IMSM_NO_PLATFORM=1 IMSM_DEVNAME_AS_SERIAL=1
         mdadm --create /dev/md/imsm --run --metadata=imsm \
             --raid-devices=2 $A $B
+        udevadm settle
         mdadm --create /dev/md/volume --run --level=1 \
             --raid-devices=2 /dev/md/imsm
     """,
@@ -423,6 +425,7 @@ REFUSED = {
         export IMSM_NO_PLATFORM=1 IMSM_DEVNAME_AS_SERIAL=1
         mdadm --create /dev/md/imsm --run --metadata=imsm \
             --raid-devices=2 $B $D
+        udevadm settle
         mdadm --create /dev/md/volume --run --level=1 \
             --raid-devices=2 /dev/md/imsm
         """,
