@@ -21,7 +21,7 @@ from the environment block beside the menu.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +37,8 @@ from ipa_partitions.disk.rootfs import RootFs
 from ipa_partitions.errors import CommandError, ImageError, MachineError
 
 NAME = "boot-info.json"
+# Where the agent collects it among its logs: SPEC 3.6.
+RAMDISK = Path("/tmp")  # noqa: S108
 
 _LIMIT_BYTES = 256 * 1024
 _STRICT = ConfigDict(extra="forbid", strict=True)
@@ -184,8 +186,7 @@ def switch(
         change = {"next_entry": str(wanted), _TRIAL: str(wanted)}
     else:
         change = {"saved_entry": str(wanted), "next_entry": None, _TRIAL: None}
-    update_environment(RootFs(directory), change)
-    return read(directory)
+    return _changed(directory, change)
 
 
 def confirm(directory: Path, root_uuid: str) -> BootInfo:
@@ -206,8 +207,19 @@ def confirm(directory: Path, root_uuid: str) -> BootInfo:
     change: dict[str, str | None] = {_TRIAL: None}
     if info.trial_element in running:
         change["saved_entry"] = str(info.trial_element)
+    else:
+        # If it has not even been tried, it is not any more.
+        change["next_entry"] = None
+    return _changed(directory, change)
+
+
+def _changed(directory: Path, change: Mapping[str, str | None]) -> BootInfo:
+    """Change GRUB's environment, at once, and have the file say so too."""
     update_environment(RootFs(directory), change)
-    return read(directory)
+    info = read(directory)
+    # Of a trial GRUB's environment alone knows when it is over.
+    write(directory, dataclasses.replace(info, trial_element=None))
+    return info
 
 
 def find(devices: Iterable[str]) -> BootDirectory:

@@ -187,11 +187,10 @@ def _deploy(arguments: Namespace) -> None:
     from ipa_partitions.deploy import Request, deploy
     from ipa_partitions.show.as_progress import shown
 
-    if not arguments.yes and not sys.stdin.isatty():
-        refuse("deploy", "not on a terminal: give --yes to wipe the disks")
     # The seed makes what is shown and what is done one and the same plan.
     request = Request(_read(arguments), seed=str(uuid.uuid4()))
-    shown_plan = None if arguments.yes else _ask(request)
+    asks = sys.stdin.isatty() and not arguments.yes
+    shown_plan = _ask(request) if asks else None
     for number in (signal.SIGTERM, signal.SIGHUP):
         # Whoever started us with nohup(1) meant it.
         if signal.getsignal(number) != signal.SIG_IGN:

@@ -21,7 +21,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NoReturn
 
 # ironic_python_agent.hardware reads options that only this one registers.
@@ -29,7 +28,8 @@ import ironic_python_agent.config  # noqa: F401
 from ironic_python_agent import errors, hardware
 from oslo_utils import strutils
 
-from ipa_partitions.deploy import Request, switch_boot, verify
+from ipa_partitions import boot_info
+from ipa_partitions.deploy import Request, verify
 from ipa_partitions.errors import (
     DifferencesError,
     LayoutError,
@@ -37,18 +37,16 @@ from ipa_partitions.errors import (
 )
 from ipa_partitions.extensions.command import (
     os_install_device,
-    plain,
     remember,
     run_deployment,
     servers,
+    switch_boot,
     translated,
 )
 from ipa_partitions.layout import sources
 from ipa_partitions.step_arguments import ARGUMENTS, SWITCH_ARGUMENTS
 
 LOG = logging.getLogger(__name__)
-
-BOOT_INFO = Path("/tmp/boot-info.json")  # noqa: S108 - SPEC 3.6
 
 
 class PartitionsHardwareManager(hardware.HardwareManager):  # type: ignore[misc]
@@ -146,15 +144,15 @@ class PartitionsHardwareManager(hardware.HardwareManager):  # type: ignore[misc]
         Returns boot-info as it is afterwards.
         """
         with translated():
-            info = switch_boot(switch_image(image), switch_once(once))
-        return dict(plain(info.to_json()))
+            return switch_boot(switch_image(image), switch_once(once))
 
     def collect_system_logs(
         self, io_dict: Mapping[str, Any], file_list: list[str]
     ) -> None:
         """Add boot-info.json, if there is one, to the collected logs."""
-        if BOOT_INFO.is_file():
-            file_list.append(str(BOOT_INFO))
+        written = boot_info.RAMDISK / boot_info.NAME
+        if written.is_file():
+            file_list.append(str(written))
 
     def erase_devices(self, node: object, ports: object) -> NoReturn:
         """Leave this to the generic manager, as the base class does not."""

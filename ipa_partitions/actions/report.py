@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import ClassVar, Self
 
 from ipa_partitions import boot_info
@@ -29,9 +28,6 @@ from ipa_partitions.disk.rootfs import RootFs
 from ipa_partitions.plan import Phase
 from ipa_partitions.resolve.systems import find_multiboot
 from ipa_partitions.resolved import ResolvedLayout, System, Volume
-
-# Where the agent collects it among its logs: SPEC 3.6.
-_RAMDISK = Path("/tmp")  # noqa: S108
 
 
 @dataclass(frozen=True)
@@ -75,9 +71,8 @@ class WriteBootInfo:
 
     def __str__(self) -> str:
         """Return what it does."""
-        return (
-            f"write {boot_info.NAME} to {self.directory.device} and {_RAMDISK}"
-        )
+        places = f"{self.directory.device} and {boot_info.RAMDISK}"
+        return f"write {boot_info.NAME} to {places}"
 
     def validate(self) -> None:
         """Agree: it writes to what was made before."""
@@ -100,7 +95,7 @@ class WriteBootInfo:
         if self.stale:
             with mounted(self.stale.device, UNTRUSTED) as root:
                 RootFs(root).remove_tree(f"/{boot_info.NAME}")
-        boot_info.write(_RAMDISK, info)
+        boot_info.write(boot_info.RAMDISK, info)
 
     def _element(self, system: System, entry: MenuEntry) -> boot_info.Element:
         image = system.image

@@ -33,6 +33,7 @@ After=multi-user.target
 
 [Service]
 Type=oneshot
+RemainAfterExit=yes
 ExecStart=/bin/sh {SCRIPT_PATH}
 
 [Install]
@@ -67,7 +68,8 @@ trial=$(sed -n 's/^trial_entry=//p' "$environment")
             "$environment"
         echo "saved_entry=$mine"
     else
-        sed -e '/^#/d' -e '/^trial_entry=/d' "$environment"
+        sed -e '/^#/d' -e '/^trial_entry=/d' -e '/^next_entry=/d' \\
+            "$environment"
     fi
     printf '%1024s' '' | tr ' ' '#'
 }} | head -c 1024 > "$environment.new"

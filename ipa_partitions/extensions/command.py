@@ -30,6 +30,7 @@ from ironic_python_agent import config, errors, hardware
 from ironic_python_agent import utils as agent_utils
 from ironic_python_agent.extensions import base
 
+from ipa_partitions import boot_info
 from ipa_partitions import deploy as core
 from ipa_partitions.errors import (
     LayoutErrors,
@@ -115,6 +116,16 @@ def run_deployment(request: core.Request) -> dict[str, Any]:
     return dict(plain(result.to_json()))
 
 
+def switch_boot(image: str | int, once: bool) -> dict[str, Any]:
+    """Make ``image`` what boots, and return boot-info as it is then.
+
+    As after a deployment it is in the ramdisk, too.
+    """
+    info = core.switch_boot(image, once)
+    boot_info.write(boot_info.RAMDISK, info)
+    return dict(plain(info.to_json()))
+
+
 def _tell_standby(result: core.Result) -> None:
     """Leave the UUIDs where the conductor asks for those of an image."""
     standby = _extension("standby")
@@ -152,6 +163,7 @@ def _progress_shown() -> Iterator[Listener]:
                 _set_result(command, progress.to_json())
                 tell_ironic(progress)
 
+            show(Progress("look at the disks, plan and validate", 0, 0))
             yield show
     except BaseException:
         _set_result(command, None)

@@ -25,13 +25,14 @@ from ironic_python_agent import errors
 from ironic_python_agent.extensions import base
 
 from ipa_partitions import deploy as core
-from ipa_partitions import layout
+from ipa_partitions import layout, registry
 from ipa_partitions.extensions.command import (
     os_install_device,
     plain,
     remember,
     run_deployment,
     servers,
+    switch_boot,
     translated,
 )
 from ipa_partitions.show.as_json import actions_json
@@ -49,7 +50,7 @@ def takes(**defaults: object) -> Validator:
     among them is parsed.
     """
 
-    def validate(_extension: object, **params: Any) -> None:
+    def validate(_extension: object, /, **params: Any) -> None:
         problems = [
             f"unknown parameter {name!r}; known are:"
             f" {', '.join(defaults) or 'none'}"
@@ -64,6 +65,8 @@ def takes(**defaults: object) -> Validator:
         problems += _wrong_types(params)
         if problems:
             raise errors.InvalidCommandParamsError("\n".join(problems))
+        with translated():
+            registry.load_all()
         if "image_info" in params:
             _refuse_bad_document(
                 params["image_info"], params.get("configdrive")
@@ -184,5 +187,4 @@ class PartitionsExtension(base.BaseAgentExtension):  # type: ignore[misc]
     def switch_boot(self, image: str | int, once: bool | None = None) -> Any:
         """Make ``image`` what boots, by default or ``once``."""
         with translated():
-            info = core.switch_boot(image, once=bool(once))
-        return plain(info.to_json())
+            return switch_boot(image, once=bool(once))

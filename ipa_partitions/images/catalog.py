@@ -206,6 +206,8 @@ class Catalog:
         except (ValueError, RecursionError):
             answer = None
         try:
+            if not isinstance(answer, list):
+                raise TypeError(f"a JSON {type(answer).__name__}")
             return tuple(_source(each, self.access) for each in answer)
         except (TypeError, ValueError, AttributeError, KeyError) as error:
             raise CatalogUnreachableError(

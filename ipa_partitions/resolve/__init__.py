@@ -24,7 +24,7 @@ from ipa_partitions.disk import machine as there
 from ipa_partitions.errors import ProblemError, raise_all
 from ipa_partitions.layout import model
 from ipa_partitions.layout.classic import as_written
-from ipa_partitions.layout.mounts import contents
+from ipa_partitions.layout.mounts import block_volumes, contents, deploys
 from ipa_partitions.resolve.disks import find_disks
 from ipa_partitions.resolve.geometry import Maker, lay_out
 from ipa_partitions.resolve.members import too_small
@@ -98,6 +98,13 @@ def resolve(
 
 def _warnings(layout: model.Layout, firmware: Firmware) -> Iterator[str]:
     yield from _config_drive_warnings(layout)
+    for image in layout.images:
+        for at, content in block_volumes(layout, image):
+            if content.mkfs_options and deploys(layout.policy, image, content):
+                yield (
+                    f"{at}.mkfs_options: are of no use where the image"
+                    f" {image.name!r} brings the filesystem"
+                )
     boot = layout.boot
     if boot.loader == model.NONE or not layout.systems:
         return

@@ -24,7 +24,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipa_partitions import boot_info
-from ipa_partitions.actions import report
 from ipa_partitions.actions.fstab import FstabLine, render_fstab
 from ipa_partitions.boot.grub_cfg import render_menu
 from ipa_partitions.boot.grubenv import (
@@ -163,7 +162,7 @@ def ramdisk(tmp_path, monkeypatch):
     """Return what stands for the ramdisk's /tmp."""
     where = tmp_path / "ramdisk"
     where.mkdir()
-    monkeypatch.setattr(report, "_RAMDISK", where)
+    monkeypatch.setattr(boot_info, "RAMDISK", where)
     return where
 
 

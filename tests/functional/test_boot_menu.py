@@ -233,6 +233,8 @@ def test_a_system_is_on_trial_until_it_confirms(loop_disk, ramdisk):
     assert program.output("boot", "list", *where) == chosen
     with mounted(f"{disk}p2") as directory:
         confirmed = boot_info.confirm(directory, b.root_uuid)
+        written = json.loads((directory / boot_info.NAME).read_text())
+    assert written == confirmed.to_json()
     assert (confirmed.current_element, confirmed.trial_element) == (1, None)
     assert "trial_element" not in confirmed.to_json()
     # What runs now is a again: b did not come up.
@@ -241,6 +243,8 @@ def test_a_system_is_on_trial_until_it_confirms(loop_disk, ramdisk):
         failed = boot_info.confirm(directory, b.root_uuid)
     assert (failed.current_element, failed.trial_element) == (1, None)
     assert a.root_uuid != b.root_uuid
+    # The one that was not even tried is not tried any more.
+    assert environment(disk) == {"saved_entry": "1"}
 
 
 def test_the_running_system_must_be_one_of_the_menu(loop_disk, ramdisk):
@@ -261,19 +265,21 @@ def test_what_is_default_already_needs_no_trial(loop_disk, ramdisk):
     assert environment(disk) == {"saved_entry": "0"}
 
 
-@pytest.mark.parametrize(("system", "after"), [
-    (4, {"other": "x y", "saved_entry": "1"}),
-    (3, {"other": "x y", "saved_entry": "0"}),
+@pytest.mark.parametrize(("system", "next_entry", "after"), [
+    (4, None, {"other": "x y", "saved_entry": "1"}),
+    (3, None, {"other": "x y", "saved_entry": "0"}),
+    # It was switched to, and never booted.
+    (3, "1",  {"other": "x y", "saved_entry": "0"}),
 ])  # fmt: skip
 def test_a_deployed_system_confirms_with_a_shell_alone(
-    loop_disk, ramdisk, system, after
+    loop_disk, ramdisk, system, next_entry, after
 ):
     disk = loop_disk(1200)
     finish(two_systems(disk, fallback=True))
     deploy.switch_boot("b", partition=f"{disk}p2")
     with mounted(f"{disk}p2") as directory:
         grubenv.update_environment(
-            RootFs(directory), {"next_entry": None, "other": "x y"}
+            RootFs(directory), {"next_entry": next_entry, "other": "x y"}
         )
     unit = read(f"{disk}p{system}", confirmation.UNIT_PATH)
     with mounted(f"{disk}p{system}") as where:

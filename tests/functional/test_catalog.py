@@ -193,7 +193,7 @@ def test_an_answer_that_is_no_list_of_sources_is_none(
 ) -> None:
     there = serve(server)
     (server.folder / "catalog" / NODE).write_text(answer)
-    with pytest.raises((CatalogUnreachableError, CatalogSelectionError)):
+    with pytest.raises(CatalogUnreachableError):
         found(there, "catalog:ubuntu/noble")
 
 

@@ -211,7 +211,9 @@ def test_a_deployment_shows_progress_and_answers_with_boot_info(
     switched = agent.command("partitions.switch_boot", {"image": "two"})
     assert switched["command_result"] == boot_info | {"current_element": 1}
     again = agent.command("partitions.get_boot_info")
-    assert again["command_result"]["current_element"] == 1
+    assert again["command_result"] == switched["command_result"]
+    in_ramdisk = json.loads(Path("/tmp/boot-info.json").read_text())
+    assert in_ramdisk == again["command_result"]
 
     unknown = agent.command("partitions.switch_boot", {"image": "three"})
     assert unknown["command_status"] == "FAILED"

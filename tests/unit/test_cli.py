@@ -219,13 +219,6 @@ def test_a_broken_plug_in_stops_every_verb(capsys, monkeypatch, argv):
     assert capsys.readouterr().err == "plug-in x: 'y' cannot be loaded\n"
 
 
-def test_deploy_without_a_terminal_wants_yes(capsys, monkeypatch, path):
-    monkeypatch.setattr(deploy, "deploy", None)
-    monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
-    assert call("deploy", path) == 2
-    assert "--yes" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize(("kind", "value", "name", "device"), [
     ("path", "disk/by-id/ata-X", "disk/by-id/ata-X",
      "/dev/disk/by-id/ata-X-part2"),

@@ -21,7 +21,7 @@ import pytest
 from ironic_python_agent import encoding, errors, hardware
 from ironic_python_agent.extensions import base
 
-from ipa_partitions import deploy, layout
+from ipa_partitions import boot_info, deploy, layout, registry
 from ipa_partitions.boot_info import BootInfo, Element
 from ipa_partitions.errors import ActionError, MachineError, PluginError
 from ipa_partitions.extensions import command
@@ -91,6 +91,8 @@ BAD = document(version=2, nonsense=1)
     ("switch_boot", {"image": True},  ["'image' is not a name"]),
     ("switch_boot", {"image": None},  ["'image' is not a name"]),
     ("switch_boot", {"image": 1, "once": "no"}, ["'once' is not true or"]),
+    *((name, {"_extension": 1}, ["unknown parameter '_extension'"])
+      for name in ("get_boot_info", "capture")),
     ("dance",    {},                  ["Unknown command: dance"]),
 ])  # fmt: skip
 def test_bad_parameters_are_refused_in_the_request(
@@ -122,6 +124,23 @@ def test_no_other_error_of_the_parser_spoils_the_list_of_commands(
     assert listed["command_error"]["type"] == "CommandExecutionError"
 
 
+@pytest.mark.parametrize(("command", "params"), [
+    ("validate", {"image_info": document()}), ("get_boot_info", {}),
+    ("switch_boot", {"image": 1}), ("capture", {}),
+])  # fmt: skip
+def test_a_broken_plug_in_stops_every_command(
+    agent, monkeypatch, command, params
+):
+    def fail() -> None:
+        raise PluginError("plug-in 'worn' cannot be loaded")
+
+    monkeypatch.setattr(registry, "load_all", fail)
+    agent.execute_command(f"partitions.{command}", **params)
+    (listed,) = agent.listed()
+    assert listed["command_status"] == "FAILED"
+    assert "'worn' cannot be loaded" in listed["command_error"]["details"]
+
+
 def test_a_plan_is_its_actions_and_a_text(agent, monkeypatch):
     plan = planned()
     monkeypatch.setattr(deploy, "make_plan", lambda _request: plan)
@@ -137,11 +156,12 @@ def test_progress_is_shown_until_the_result_takes_its_place(
     agent, monkeypatch, caplog
 ):
     told, seen = threading.Event(), threading.Event()
-    late = []
+    first, late = [], []
 
     caplog.set_level(logging.INFO, "ipa_partitions")
 
     def do(_request, listener):
+        first.append(agent.listed()[0]["command_result"])
         late.append(listener)
         # Bytes are told from other threads than the command's own.
         progress = Progress("write", 2, 9, 10, 20, 1.5)
@@ -155,6 +175,7 @@ def test_progress_is_shown_until_the_result_takes_its_place(
     monkeypatch.setattr(deploy, "deploy", do)
     command = agent.execute_command("partitions.deploy", image_info=document())
     assert told.wait(10)
+    assert first[0]["progress"]["action"].startswith("look at the disks")
     assert agent.listed()[0]["command_result"] == {
         "progress": {
             "action": "write",
@@ -234,8 +255,9 @@ def test_no_disk_by_ironic_s_rules_is_an_error_of_the_machine(
     agent.execute_command("partitions.deploy", image_info=document()).wait()
 
 
-def test_boot_commands_answer_boot_info(agent, monkeypatch):
+def test_boot_commands_answer_boot_info(agent, monkeypatch, tmp_path):
     calls = []
+    monkeypatch.setattr(boot_info, "RAMDISK", tmp_path)
     monkeypatch.setattr(deploy, "get_boot_info", lambda: INFO)
     monkeypatch.setattr(
         deploy,
@@ -249,6 +271,8 @@ def test_boot_commands_answer_boot_info(agent, monkeypatch):
     ).wait()
     assert got == switched == INFO.to_json()
     assert calls == [("one", False), (1, True)]
+    written = (tmp_path / "boot-info.json").read_text()
+    assert json.loads(written) == switched
 
 
 def test_a_node_without_properties_is_remembered(monkeypatch):

@@ -19,7 +19,7 @@ import pytest
 from ironic_python_agent import config, errors
 from ironic_python_agent import hardware as agent_hardware
 
-from ipa_partitions import deploy, hardware
+from ipa_partitions import boot_info, deploy, hardware
 from ipa_partitions.boot_info import BootInfo
 from ipa_partitions.errors import ActionError
 from ipa_partitions.extensions.command import servers
@@ -145,14 +145,15 @@ INFO = BootInfo((), 0, None)
     ({"image": "debian", "once": "no"},     ("debian", False)),
     ({"image": "debian", "once": None},     ("debian", False)),
 ])  # fmt: skip
-def test_switch_boot_asks_the_core(monkeypatch, args, asked):
+def test_switch_boot_asks_the_core(monkeypatch, tmp_path, args, asked):
     heard = []
 
     def switch(*given):
         heard.append(given)
         return INFO
 
-    monkeypatch.setattr(hardware, "switch_boot", switch)
+    monkeypatch.setattr(deploy, "switch_boot", switch)
+    monkeypatch.setattr(boot_info, "RAMDISK", tmp_path)
     assert MANAGER.switch_boot(NODE, [], **args) == INFO.to_json()
     assert heard == [asked]
 
@@ -172,7 +173,7 @@ def test_boot_info_is_among_the_logs(monkeypatch, tmp_path, there):
     path = tmp_path / "boot-info.json"
     if there:
         path.write_text("{}")
-    monkeypatch.setattr(hardware, "BOOT_INFO", path)
+    monkeypatch.setattr(boot_info, "RAMDISK", tmp_path)
     files = ["/var/log/syslog"]
     MANAGER.collect_system_logs({}, files)
     assert files[1:] == ([str(path)] if there else [])

@@ -300,6 +300,15 @@ def test_the_firmware_decides_what_is_there_to_boot_from(
     assert found.tells_firmware == tells
 
 
+def test_what_a_block_image_makes_useless_is_a_warning():
+    root = volume(9, "/", mkfs_options=["-m", "0"])
+    raw = image("a", "file:///x.raw")
+    for one, is_told in ((raw, True), (image("a"), False)):
+        found = resolved(document(disk(root), images=[one]), machine(1000))
+        told = [w for w in found.warnings if "mkfs_options: are of no" in w]
+        assert bool(told) == is_told
+
+
 @pytest.mark.parametrize(("keys", "warning"), [
     ({"boot": {"fallback": True}},
      "$.boot.fallback: there is no second system"),
