@@ -205,7 +205,8 @@ def _volume(
 def _partition(
     at: str, volume: partitions.Partition, owners: Owners
 ) -> model.Volume:
-    role = _ROLE_OF_MOUNT.get(volume.mount, "partition")
+    role = _ROLE_OF_MOUNT.get(volume.mount, volume.type)
+    own = type(volume).model_fields.keys() - partitions.Partition.model_fields
     content = _content(volume, owners)
     if role == "multiboot":
         label = content.label or "multiboot"
@@ -220,6 +221,7 @@ def _partition(
         size=volume.size,
         type_guid=volume.partition_guid or default,
         content=content,
+        own={key: getattr(volume, key) for key in own},
         name_key=_name_key(volume, volume.mount),
     )
 

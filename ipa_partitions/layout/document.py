@@ -25,6 +25,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    ConfigDict,
     Field,
     WithJsonSchema,
     WrapValidator,
@@ -203,6 +204,8 @@ WebUrl = Annotated[str, AfterValidator(values.parse_web_url)]
 
 class Document(Object):
     """The layout form of ``image_info``."""
+
+    model_config = ConfigDict(defer_build=True)
 
     partitions_policy: Literal["verify", "clean"] = "verify"
     """``clean`` clears the disks and lays them out anew; ``verify`` checks

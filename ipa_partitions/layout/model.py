@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from ipa_partitions.disk.size import Size
 from ipa_partitions.images.access import ANYBODY, Access
@@ -96,7 +96,8 @@ class Volume:
 
     The content of a member of an array is what Bareon's short form says of
     the array, and nothing otherwise. ``name_key`` is what its name is from,
-    ``is_requested`` says that an action asked for it, not the document.
+    ``is_requested`` says that an action asked for it, not the document,
+    ``own`` has the keys that only the type of a plug-in has.
     """
 
     at: str
@@ -108,6 +109,7 @@ class Volume:
     member_of: str | None = None
     name_key: str = "name"
     is_requested: bool = False
+    own: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)

@@ -14,18 +14,25 @@
 
 from __future__ import annotations
 
+import functools
+from operator import or_
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    ConfigDict,
     Field,
+    GetCoreSchemaHandler,
     Tag,
     WithJsonSchema,
     model_validator,
 )
+from pydantic_core import CoreSchema
 
+from ipa_partitions import registry
 from ipa_partitions.disk.match import check_hints
+from ipa_partitions.errors import PluginError
 from ipa_partitions.layout import values
 from ipa_partitions.layout.objects import (
     Budget,
@@ -122,26 +129,31 @@ class ServicePartition(Titled):
     """As of a partition."""
 
 
-DiskVolume = Annotated[
-    Annotated[Partition, Tag("<partition>")]
-    | Annotated[PhysicalVolume, Tag("<pv>")]
-    | Annotated[RaidMember, Tag("<raid>")]
-    | Annotated[BcacheMember, Tag("<bcache_backing>")]
-    | Annotated[BcacheMember, Tag("<bcache_cache>")]
-    | Annotated[ServicePartition, Tag("<esp>")]
-    | Annotated[ServicePartition, Tag("<bios_boot>")]
-    | Annotated[ServicePartition, Tag("<multiboot>")],
-    by_type(
-        "partition",
-        "pv",
-        "raid",
-        "bcache_backing",
-        "bcache_cache",
-        "esp",
-        "bios_boot",
-        "multiboot",
-    ),
-]
+_OwnKind = (
+    Partition | PhysicalVolume | RaidMember | BcacheMember | ServicePartition
+)
+
+
+class _Registered:
+    """Take every type of volume that is registered, ours among them."""
+
+    def __get_pydantic_core_schema__(
+        self, _source: object, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        kinds = registry.load("volumes")
+        for name, kind in kinds.items():
+            if not issubclass(kind, _OwnKind):
+                raise PluginError(
+                    f"plug-in ipa_partitions.volumes: {name!r} is no subclass"
+                    " of Partition"
+                )
+        tagged = [Annotated[kinds[name], Tag(f"<{name}>")] for name in kinds]
+        return handler.generate_schema(
+            Annotated[functools.reduce(or_, tagged), by_type(*kinds)]
+        )
+
+
+DiskVolume = Annotated[_OwnKind, _Registered()]
 
 
 class IdByName(Object):
@@ -206,6 +218,9 @@ DiskId = Annotated[
 
 class Disk(Object):
     """A disk and the volumes on it, in their order."""
+
+    # Only then the plug-ins are looked for, and can be told of.
+    model_config = ConfigDict(defer_build=True)
 
     type: Literal["disk"]
     id: DiskId

@@ -64,9 +64,16 @@ def document(
         "size": "remaining",
         "file_system": "sample_ext4",
     }
+    note = {
+        "type": "sample_note",
+        "size": "16 MiB",
+        "mount": "/srv",
+        "text": "good day",
+    }
     return documents.one_disk(
         device,
         {"type": "partition", "size": "32 MiB", "mount": "/"},
+        note,
         vendor,
         images=[entry],
         boot={"firmware": "bios"},
@@ -85,17 +92,24 @@ def test_an_installed_action_gets_the_partition_that_it_asks_for(sample):
     asked = {part["name"]: part for part in disk["partitions"]}["sample-note"]
     assert asked["size_bytes"] == 16 * MIB
     assert asked["file_system"] == "sample_ext4"
-    texts = {each["action"]: each["text"] for each in plan["actions"]}
-    assert texts["sample_note"] == "write a note of 5 letters to /dev/vda2"
+    assert [
+        each["text"]
+        for each in plan["actions"]
+        if each["action"] == "sample_note"
+    ] == [
+        "write a note of 5 letters to /dev/vda2",
+        "write a note of 8 letters to /dev/vda4",
+    ]
 
 
-def test_without_the_package_its_filesystem_is_unknown(tmp_path):
+def test_without_the_package_what_it_brings_is_unknown(tmp_path):
     ran = run(
         "validate", "-",
         env=environment(tmp_path), stdin=json.dumps(document("vda")),
     )  # fmt: skip
     assert ran.returncode == 2
-    assert "$.partitions[0].volumes[1].file_system: " in ran.stderr
+    assert "$.partitions[0].volumes[1].type: 'sample_note'" in ran.stderr
+    assert "$.partitions[0].volumes[2].file_system: " in ran.stderr
 
 
 def test_an_installed_action_and_filesystem_do_their_work(
@@ -110,15 +124,16 @@ def test_an_installed_action_and_filesystem_do_their_work(
             stdin=json.dumps(document(device, image, url)),
         )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
-    read = subprocess.run(
-        ["debugfs", "-R", "cat note.txt", f"{device}p2"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert read.stdout == "hello"
+    for number, text in ((2, "hello"), (4, "good day")):
+        read = subprocess.run(
+            ["debugfs", "-R", "cat note.txt", f"{device}p{number}"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert read.stdout == text
     features = subprocess.run(
-        ["dumpe2fs", "-h", f"{device}p4"],
+        ["dumpe2fs", "-h", f"{device}p5"],
         capture_output=True,
         text=True,
         check=True,
@@ -182,6 +197,10 @@ def claim(site: Path, package: str, group: str, line: str) -> None:
      ["'clear' is taken twice", "ipa_partitions.plan:Plan"]),
     ("sources", "http = ipa_partitions.plan:Plan",
      ["'http' is taken twice", "ipa_partitions.plan:Plan"]),
+    ("volumes", "partition = ipa_partitions.plan:Plan",
+     ["'partition' is taken twice", "ipa_partitions.plan:Plan"]),
+    ("volumes", "odd = ipa_partitions.plan:Plan",
+     ["ipa_partitions.volumes", "'odd' is no subclass of Partition"]),
     ("deployers", "qcow3 = no_such_vendor:QCOW3",
      ["ipa_partitions.deployers", "'qcow3'"]),
     ("bootloaders", "grub = no_such_vendor:GRUB",
@@ -192,7 +211,7 @@ def test_a_broken_or_doubly_named_plugin_stops_the_program_by_name(
 ):
     claim(tmp_path, "vendor", group, line)
     good = document("vda")
-    del good["partitions"][0]["volumes"][1]
+    del good["partitions"][0]["volumes"][1:]
     ran = run(
         "plan", "-", "--disk", "vda=256MiB",
         env=environment(tmp_path), stdin=json.dumps(good),

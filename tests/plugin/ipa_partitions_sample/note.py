@@ -19,6 +19,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
+from ipa_partitions_sample.volume import TYPE
+
 from ipa_partitions.disk.mount import mounted
 from ipa_partitions.disk.size import Size
 from ipa_partitions.layout import Layout
@@ -48,13 +50,20 @@ class WriteNote:
 
     @classmethod
     def plan(cls, resolved: ResolvedLayout) -> Iterable[Self]:
-        """Return the action, if the partition was granted."""
-        return [
-            cls(partition.volume.device, os.environ[VARIABLE])
-            for disk in resolved.disks
-            for partition in disk.partitions
-            if partition.volume.name == NAME and VARIABLE in os.environ
-        ]
+        """Return an action for each note: the one asked for, and others."""
+        texts = {
+            volume.at: volume.own["text"]
+            for disk in resolved.layout.disks
+            for volume in disk.volumes
+            if volume.role == TYPE
+        }
+        for disk in resolved.disks:
+            for partition in disk.partitions:
+                volume = partition.volume
+                if partition.role == TYPE:
+                    yield cls(volume.device, texts[volume.at])
+                elif volume.name == NAME and VARIABLE in os.environ:
+                    yield cls(volume.device, os.environ[VARIABLE])
 
     @property
     def devices(self) -> frozenset[str]:
