@@ -28,8 +28,9 @@ import sys
 import uuid
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from ipa_partitions import registry
 from ipa_partitions.arguments import (
@@ -189,8 +190,8 @@ def _deploy(arguments: Namespace) -> None:
 
     # The seed makes what is shown and what is done one and the same plan.
     request = Request(_read(arguments), seed=str(uuid.uuid4()))
-    asks = sys.stdin.isatty() and not arguments.yes
-    shown_plan = _ask(request) if asks else None
+    person = None if arguments.yes else _person()
+    shown_plan = _ask(request, person) if person else None
     for number in (signal.SIGTERM, signal.SIGHUP):
         # Whoever started us with nohup(1) meant it.
         if signal.getsignal(number) != signal.SIG_IGN:
@@ -223,15 +224,28 @@ def _capture(arguments: Namespace) -> None:
     _print_json(capture(arguments.disks))
 
 
-def _ask(request: Request) -> Plan:
-    """Show the plan, and return it if a person says yes."""
+def _person() -> IO[str] | None:
+    """Return the terminal to ask on, if there is one.
+
+    Where the document is piped in, it is not standard input.
+    """
+    if sys.stdin and sys.stdin.isatty():
+        return sys.stdin
+    if sys.stderr and sys.stderr.isatty():
+        with suppress(OSError):
+            return Path("/dev/tty").open(encoding="utf-8")
+    return None
+
+
+def _ask(request: Request, person: IO[str]) -> Plan:
+    """Show the plan, and return it if the person says yes."""
     from ipa_partitions.deploy import make_plan
     from ipa_partitions.show.as_text import plan_text
 
     plan = make_plan(request)
     print(plan_text(plan), file=sys.stderr)
     print("Do this? Type yes: ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip() != "yes":
+    if person.readline().strip() != "yes":
         raise PartitionsError("not confirmed, nothing was done")
     return plan
 

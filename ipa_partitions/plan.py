@@ -129,7 +129,7 @@ class Plan:
     ) -> None:
         """Do it all, phase by phase, on disks that the caller has locked.
 
-        What runs actions is ``prepare``d first, each thread by itself.
+        The thread of each action is ``prepare``d first.
 
         Raises ActionError for what fails; the disks are half-written then,
         and a second run of the same document makes them whole.
@@ -183,7 +183,7 @@ def _run_phase(
     """Run actions at the same time where they share no device."""
     failed = threading.Event()
     running: list[tuple[Action, Future[None]]] = []
-    with ThreadPoolExecutor(_MAX_THREADS, initializer=prepare) as pool:
+    with ThreadPoolExecutor(_MAX_THREADS) as pool:
         for number, action in numbered:
             # Submitted before, so each has a thread already, or is done.
             before = [
@@ -193,7 +193,8 @@ def _run_phase(
             ]
             future = pool.submit(
                 copy_context().run,
-                _run_action, action, number, whole, before, failed,
+                _run_action,
+                action, number, whole, prepare or _nothing, before, failed,
             )  # fmt: skip
             running.append((action, future))
     errors = [(a, error) for a, f in running if (error := f.exception())]
@@ -206,6 +207,7 @@ def _run_action(
     action: Action,
     number: int,
     whole: Whole,
+    prepare: Callable[[], None],
     before: Iterable[Future[None]],
     failed: threading.Event,
 ) -> None:
@@ -214,11 +216,16 @@ def _run_action(
         return
     LOG.info("%s of %s: %s", number, whole.of, action)
     try:
+        prepare()
         with listening(whole, str(action), number):
             action.execute()
     except BaseException:
         failed.set()
         raise
+
+
+def _nothing() -> None:
+    """Prepare nothing."""
 
 
 def _nobody(_progress: object) -> None:

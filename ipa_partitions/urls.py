@@ -23,8 +23,13 @@ HINT = (
 )
 
 _WITH_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_IN_TEXT = re.compile(rf"{_WITH_SCHEME.pattern}[^\s'\"]*[^\s'\",.:;)]\.*")
-_LOGIN_IN_TEXT = re.compile(r"[^\s'\"/@:]+:[^\s'\"/@]*@")
+# Of bounded length or possessive: what is searched may be made to be slow.
+_IN_TEXT = re.compile(
+    r"[A-Za-z][A-Za-z0-9+.-]{0,31}://[^\s'\"]*[^\s'\",.:;)]\.*"
+)
+_LOGIN_IN_TEXT = re.compile(
+    r"(?:(?<![^\s'\"])|(?<=//))[^\s'\"/@:]++:[^\s'\"/@]*+@"
+)
 _RSYNC_MODULE = re.compile(
     r"(?:[A-Za-z0-9_.-]+@)?[A-Za-z0-9][A-Za-z0-9_.-]*::[^:/-][^:]*"
 )

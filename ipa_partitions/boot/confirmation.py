@@ -61,6 +61,9 @@ for environment in "$where/grub/grubenv" "$where/grub2/grubenv"; do
 done
 trial=$(sed -n 's/^trial_entry=//p' "$environment")
 [ -n "$trial" ] || exit 0
+if [ "$trial" != "$mine" ] && grep -q '^next_entry=.' "$environment"; then
+    exit 0  # chosen while this system came up, and not booted yet
+fi
 {{
     echo '# GRUB Environment Block'
     if [ "$trial" = "$mine" ]; then
@@ -68,8 +71,7 @@ trial=$(sed -n 's/^trial_entry=//p' "$environment")
             "$environment"
         echo "saved_entry=$mine"
     else
-        sed -e '/^#/d' -e '/^trial_entry=/d' -e '/^next_entry=/d' \\
-            "$environment"
+        sed -e '/^#/d' -e '/^trial_entry=/d' "$environment"
     fi
     printf '%1024s' '' | tr ' ' '#'
 }} | head -c 1024 > "$environment.new"

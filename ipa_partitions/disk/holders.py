@@ -18,6 +18,7 @@ they can be stopped. A mount, a swap or a program is.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -217,8 +218,10 @@ def _named(root: Path) -> dict[str, str]:
 def _nodes(folder: Path, named: Mapping[str, str]) -> list[Node]:
     try:
         node = _node(folder, named)
-    except OSError:
+    except OSError as error:
         # It is just going, and has no files, or some that cannot be read.
+        if error.errno not in (errno.ENOENT, errno.ENODEV, errno.EINVAL):
+            raise
         return []
     registered = folder / "bcache"
     if node.kind == "bcache" or not registered.is_dir():

@@ -20,6 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from ipa_partitions.disk.link import make_link
 from ipa_partitions.disk.lvm_report import (
     Group,
     Volume,
@@ -254,7 +255,7 @@ def _activate_image(device: str, pvs: Sequence[str]) -> None:
         except CommandError as why:
             error = why
             continue
-        Path(device).symlink_to(image)
+        make_link(device, str(image))
         return
     raise error
 
@@ -263,8 +264,10 @@ def forget_images(group: Group) -> None:
     """Remove the links by which one image stood for a raid1."""
     for volume in group.volumes:
         link = Path("/dev", group.name, volume.name)
-        if link.is_symlink() and "_rimage_" in link.readlink().name:
-            link.unlink()
+        # udev or LVM may take it away at the same time.
+        with suppress(OSError):
+            if "_rimage_" in link.readlink().name:
+                link.unlink()
 
 
 def deactivate(group_name: str, pvs: Sequence[str]) -> None:

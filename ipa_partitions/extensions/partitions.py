@@ -114,7 +114,7 @@ def _refuse_bad_document(image_info: object, configdrive: object) -> None:
         # One error that is not the agent's own, and every later
         # GET /v1/commands is answered with 500.
         raise errors.CommandExecutionError(
-            f"the document cannot be parsed: {error!r}"
+            f"the document cannot be parsed: {type(error).__name__}"
         ) from error
 
 

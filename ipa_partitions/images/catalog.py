@@ -205,9 +205,11 @@ class Catalog:
             ) from None
         except (ValueError, RecursionError):
             answer = None
+        if not isinstance(answer, list):
+            raise CatalogUnreachableError(
+                f"{name} answers no list of boot sources"
+            )
         try:
-            if not isinstance(answer, list):
-                raise TypeError(f"a JSON {type(answer).__name__}")
             return tuple(_source(each, self.access) for each in answer)
         except (TypeError, ValueError, AttributeError, KeyError) as error:
             raise CatalogUnreachableError(

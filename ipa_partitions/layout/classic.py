@@ -20,6 +20,7 @@ from dataclasses import replace
 from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -34,7 +35,13 @@ from ipa_partitions.layout import document as doc
 from ipa_partitions.layout import model, objects
 from ipa_partitions.layout.build import build_configdrive
 from ipa_partitions.layout.images import build_checksum, build_image
-from ipa_partitions.layout.values import TYPE_GUIDS, parse_words
+from ipa_partitions.layout.values import (
+    TYPE_GUIDS,
+    parse_text,
+    parse_words,
+)
+
+_NAME_LENGTH = 255
 
 _Problem = TypeVar("_Problem", bound=ProblemError)
 
@@ -57,6 +64,20 @@ def _flag(value: object) -> bool:
 
 
 Count = Annotated[int, BeforeValidator(_count)]
+
+
+def _name(value: str | None) -> str | None:
+    """Return what a person may be told of the image, if it is a name.
+
+    Ironic has the end of its URL there, which may have a secret.
+    """
+    name = (value or "").partition("?")[0]
+    try:
+        return parse_text(name) if len(name) <= _NAME_LENGTH else None
+    except ValueError:
+        return None
+
+
 Flag = Annotated[bool, BeforeValidator(_flag)]
 
 
@@ -83,7 +104,7 @@ class Classic(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
-    id: str | None = None
+    id: Annotated[str | None, AfterValidator(_name)] = None
     urls: Annotated[tuple[str, ...], Field(min_length=1)]
     checksum: str | None = None
     os_hash_algo: Literal["sha256", "sha512"] | None = None

@@ -128,6 +128,7 @@ def _replace_entry(entries: Any, n: int, *key: str | int) -> Lost:
         entries[n]["id"] = disk_id
         return _NOTHING
     if key == ("id",):
+        entries[n].pop("name", None)
         entries[n]["id"] = f"entry-{n}"
         return Lost({"entries", "members"})
     entries[n] = {"type": "disk", "id": disk_id, "volumes": []}
@@ -142,7 +143,7 @@ def _replace_image(images: Any, n: int, *key: str | int) -> Lost:
         }
         images[n] = {**kept, "checksum": "0" * 64}
         return _NOTHING
-    images[n] = {"name": f"{n}", "image_pull_url": "file:///.tar"}
+    images[n] = {"name": f"(image {n})", "image_pull_url": "file:///.tar"}
     return Lost({"images", "mounts", f"$.images[{n}]"})
 
 

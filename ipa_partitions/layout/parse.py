@@ -19,7 +19,7 @@ import difflib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from pydantic import ValidationError
 
@@ -266,8 +266,13 @@ def _kinds(kind: type[Object]) -> Iterator[type[Object]]:
 
 def _keys_of_its_kind(holder: Mapping[str, object]) -> set[str]:
     """Return the keys of the kind of object that ``holder`` looks like."""
-    keys = [set(kind.model_fields) for kind in _kinds(Object)]
-    return max(keys, key=lambda known: len(known & holder.keys()))
+
+    def likeness(kind: type[Object]) -> tuple[bool, int]:
+        known = kind.model_fields
+        types = get_args(known["type"].annotation) if "type" in known else ()
+        return holder.get("type") in types, len(known.keys() & holder.keys())
+
+    return {*max(_kinds(Object), key=likeness).model_fields}
 
 
 def _told(flaw: _Flaw) -> LayoutError:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import functools
 from operator import or_
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -142,7 +142,8 @@ class _Registered:
     ) -> CoreSchema:
         kinds = registry.load("volumes")
         for name, kind in kinds.items():
-            if not issubclass(kind, _OwnKind):
+            is_kind = isinstance(kind, type) and issubclass(kind, Partition)
+            if not is_kind and kind not in get_args(_OwnKind):
                 raise PluginError(
                     f"plug-in ipa_partitions.volumes: {name!r} is no subclass"
                     " of Partition"

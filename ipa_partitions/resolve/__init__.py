@@ -102,8 +102,8 @@ def _warnings(layout: model.Layout, firmware: Firmware) -> Iterator[str]:
         for at, content in block_volumes(layout, image):
             if content.mkfs_options and deploys(layout.policy, image, content):
                 yield (
-                    f"{at}.mkfs_options: are of no use where the image"
-                    f" {image.name!r} brings the filesystem"
+                    f"{at}.mkfs_options: the image {image.name!r} brings its"
+                    " own filesystem, unless its files have to be copied"
                 )
     boot = layout.boot
     if boot.loader == model.NONE or not layout.systems:

@@ -268,8 +268,9 @@ def test_what_is_default_already_needs_no_trial(loop_disk, ramdisk):
 @pytest.mark.parametrize(("system", "next_entry", "after"), [
     (4, None, {"other": "x y", "saved_entry": "1"}),
     (3, None, {"other": "x y", "saved_entry": "0"}),
-    # It was switched to, and never booted.
-    (3, "1",  {"other": "x y", "saved_entry": "0"}),
+    # It was chosen while the other one came up, and has yet to boot.
+    (3, "1",  {"other": "x y", "saved_entry": "0", "next_entry": "1",
+               "trial_entry": "1"}),
 ])  # fmt: skip
 def test_a_deployed_system_confirms_with_a_shell_alone(
     loop_disk, ramdisk, system, next_entry, after

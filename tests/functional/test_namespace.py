@@ -14,18 +14,22 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from ipa_partitions.disk.mount import mounted
 from ipa_partitions.disk.namespace import (
+    keep_own_mounts,
     with_one_writable,
     with_private_mounts,
 )
+from ipa_partitions.disk.probe import open_exclusively
 from ipa_partitions.errors import CommandError
 from ipa_partitions.run import run
 from tests import loops
@@ -33,9 +37,16 @@ from tests import loops
 
 @pytest.fixture
 def filesystem(loop_disk):
-    device = loop_disk(64)
+    return made(loop_disk(64))
+
+
+def made(device):
     subprocess.run(["mkfs.ext4", "-q", "-F", device], check=True)
     return device
+
+
+def assert_is_free(device):
+    os.close(open_exclusively(device, os.O_RDONLY, patience_s=0))
 
 
 def test_what_is_busy_for_a_moment_is_unmounted_then(filesystem):
@@ -132,3 +143,51 @@ def test_a_link_that_leads_out_changes_nothing(filesystem, tmp_path):
     assert with_private_mounts(job)
     assert list(outside.iterdir()) == []
     (outside / "still").write_text("writable for everybody else")
+
+
+def test_what_was_written_is_on_the_device_when_it_is_unmounted(filesystem):
+    """And not when the kernel has ended the thread that wrote it."""
+
+    def write(tree):
+        (tree / "file").write_bytes(os.urandom(16 * 2**20))
+
+    def job():
+        with mounted(filesystem) as tree:
+            with_one_writable(tree, lambda: write(tree))
+        assert_is_free(filesystem)
+
+    for _ in range(3):
+        with_private_mounts(job)
+
+
+def test_no_action_holds_what_another_one_had_mounted(filesystem, loop_disk):
+    other = made(loop_disk(64))
+    is_mounted, is_copied, is_over = (threading.Event() for _ in range(3))
+
+    def short():
+        keep_own_mounts()
+        with mounted(filesystem):
+            is_mounted.set()
+            assert is_copied.wait(60)
+        assert_is_free(filesystem)
+
+    def long():
+        keep_own_mounts()
+        assert is_mounted.wait(60)
+        with mounted(other) as tree:
+            with_one_writable(tree, wait)
+
+    def wait():
+        is_copied.set()
+        assert is_over.wait(60)
+
+    def job():
+        with ThreadPoolExecutor(2) as pool:
+            running = pool.submit(long)
+            try:
+                pool.submit(short).result()
+            finally:
+                is_over.set()
+            running.result()
+
+    with_private_mounts(job)

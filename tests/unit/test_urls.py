@@ -78,7 +78,16 @@ def test_what_is_told_has_no_secrets(url, public):
     ("(see https://h:8080/x).",       "(see https://h:8080/x)."),
     ("'u:S@h::m/x': no",              "'h::m/x': no"),
     ("'https://u:S...' is none",      "'https://...' is none"),
+    ("oci://host/repository[:tag][@digest]",
+     "oci://host/repository[:tag][@digest]"),
+    ("oci://h/repo:24.04@sha256:0a",  "oci://h/repo:24.04@sha256:0a"),
     ("'0:0:0:0' and u@h:/x, @home",   "'0:0:0:0' and u@h:/x, @home"),
 ])  # fmt: skip
 def test_a_text_keeps_what_is_public_of_its_urls(text, public):
     assert public_text(text) == public
+
+
+@pytest.mark.parametrize("text", ["a", "a:", "a.", "a://", "://", "@a:"])
+def test_no_text_takes_long(text):
+    """Quadratic time would be hours."""
+    assert public_text(text * 1_000_000)
