@@ -28,8 +28,14 @@ from ipa_partitions.disk import bcache, lvm
 from ipa_partitions.disk.contents import Contents, Partition
 from ipa_partitions.disk.filesystem import MSDOS_TYPES, known
 from ipa_partitions.disk.inventory import Array, Inventory
-from ipa_partitions.disk.size import MIB, mib_text
-from ipa_partitions.errors import MachineError, raise_all
+from ipa_partitions.disk.size import MIB, ceil_mib, floor_mib, mib_text
+from ipa_partitions.errors import (
+    LayoutErrors,
+    MachineError,
+    MachineErrors,
+    raise_all,
+)
+from ipa_partitions.layout import parse
 from ipa_partitions.layout.partitions import Layout
 from ipa_partitions.layout.values import ALIASES, TYPE_GUIDS, parse_text
 
@@ -43,24 +49,33 @@ _SERVICES = {
 _TYPES = {"pv": TYPE_GUIDS["lvm"], "raid": TYPE_GUIDS["raid"]}
 
 
-def capture(found: Inventory) -> Json:
+def capture(found: Inventory, sizes: Mapping[str, int]) -> Json:
     """Return a document, to be verified, that describes what was found.
 
+    ``sizes`` are those of the disks, in bytes.
     Raises MachineErrors for what a document cannot say.
     """
-    work = _Capture(found)
+    work = _Capture(found, sizes)
     entries = [
         *(work.disk(contents) for contents in found.disks.values()),
         *map(work.array, found.arrays),
         *map(work.bcache, work.backings.values()),
         *map(work.group, found.groups),
     ]
-    raise_all(work.problems)
-    return {
+    document = {
         "version": 1,
         "partitions_policy": "verify",
         "partitions": [entry for entry in entries if entry],
     }
+    raise_all(work.problems)
+    try:
+        parse(document)
+    except LayoutErrors as error:
+        raise MachineErrors(
+            MachineError("$", f"{each}, which no document says")
+            for each in error.errors
+        ) from None
+    return document
 
 
 @dataclass
@@ -68,6 +83,7 @@ class _Capture:
     """A capture under way, and what it could not say."""
 
     found: Inventory
+    sizes: Mapping[str, int]
     problems: list[MachineError] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -107,13 +123,20 @@ class _Capture:
         start_bytes = MIB
         for count, partition in enumerate(contents.partitions, start=1):
             self._place(partition, count, start_bytes)
-            # What others aligned otherwise is less than 1 MiB off.
-            end = partition.start_bytes + partition.size_bytes
-            size_bytes = max(1, round((end - start_bytes) / MIB)) * MIB
+            size_bytes = _size_bytes(partition, start_bytes)
+            if count == len(contents.partitions):
+                # Others' may reach into what ours leaves free at the end.
+                room = self._end_bytes(contents) - start_bytes
+                size_bytes = max(MIB, min(size_bytes, room))
             yield self._partition(partition, contents.table) | {
                 "size": mib_text(size_bytes)
             }
             start_bytes += size_bytes
+
+    def _end_bytes(self, contents: Contents) -> int:
+        """Return where the last partition of a document can end."""
+        size_bytes = floor_mib(self.sizes[contents.device])
+        return size_bytes - MIB if contents.table == "gpt" else size_bytes
 
     def _place(self, partition: Partition, count: int, start: int) -> None:
         if partition.number != count:
@@ -130,14 +153,14 @@ class _Capture:
         guid = _GUIDS.get(code, "") if table == "msdos" else code
         if not guid:
             self._problem(partition.device, f"has the type {code}")
-        if guid in _SERVICES:
-            label = partition.filesystem.label
-            named = {"label": label} if label else {}
-            return {"type": _SERVICES[guid], **named}
         volume = self._volume(partition.device, "partition")
         kind = volume["type"]
-        if kind == "partition":
+        if kind != "raid":
             volume |= _name(partition.name)
+        if kind == "partition" and _is_service(guid, volume):
+            volume["type"] = _SERVICES[guid]
+            volume.pop("file_system", None)
+        elif kind == "partition":
             volume["partition_guid"] = ALIASES.get(guid, guid)
         elif guid != _TYPES.get(kind, TYPE_GUIDS["linux"]):
             self._problem(
@@ -242,6 +265,22 @@ class _Capture:
             **how,
             **({} if lv.layout == "thin-pool" else self._content(device)),
         }
+
+
+def _size_bytes(partition: Partition, start_bytes: int) -> int:
+    """Return a size in whole MiB, less than one from the partition's own.
+
+    Of the two that are, that which ends nearer to where it ends.
+    """
+    end = partition.start_bytes + partition.size_bytes
+    near = floor_mib(partition.size_bytes), ceil_mib(partition.size_bytes)
+    return max(MIB, min(near, key=lambda size: abs(start_bytes + size - end)))
+
+
+def _is_service(guid: str, volume: Json) -> bool:
+    """Tell whether ``volume`` is what a service partition of ours is."""
+    wanted = "vfat" if guid == TYPE_GUIDS["esp"] else None
+    return guid in _SERVICES and volume.get("file_system") == wanted
 
 
 def _name(name: str) -> Mapping[str, str]:

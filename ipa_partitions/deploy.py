@@ -161,7 +161,7 @@ def capture(names: Sequence[str] = ()) -> dict[str, Any]:
             {disk.device: disk.sector_bytes for disk in disks}
         )
     )
-    return captured(found)
+    return captured(found, {disk.device: disk.size_bytes for disk in disks})
 
 
 def _disks(names: Sequence[str], machine: Machine) -> tuple[Disk, ...]:

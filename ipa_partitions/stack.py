@@ -56,14 +56,18 @@ def key_path(volume: Volume) -> str:
     return f"/etc/cryptsetup-keys.d/{volume.luks.name}.key"
 
 
-def root_words(resolved: ResolvedLayout, root: Volume) -> Iterator[str]:
-    """Yield what a kernel has to be told to find ``root``.
+def subvolume_words(root: Volume) -> Iterator[str]:
+    """Yield what a kernel has to be told to mount ``root``."""
+    if root.subvolume:
+        yield f"rootflags=subvol={root.subvolume}"
+
+
+def storage_words(resolved: ResolvedLayout, root: Volume) -> Iterator[str]:
+    """Yield what an initrd has to be told to find ``root``.
 
     Words for dracut and systemd; initramfs-tools looks for arrays and
     groups by itself, and has ``cryptopts``.
     """
-    if root.subvolume:
-        yield f"rootflags=subvol={root.subvolume}"
     base = base_of(resolved, root)
     if base.group:
         name = next(

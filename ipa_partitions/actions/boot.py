@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import chain
 from typing import ClassVar, Self
 
 from ipa_partitions import registry
@@ -38,7 +39,12 @@ from ipa_partitions.errors import CommandError, ImageError
 from ipa_partitions.layout import model
 from ipa_partitions.plan import Phase
 from ipa_partitions.resolved import ResolvedLayout, System, Volume
-from ipa_partitions.stack import base_of, grub_modules, root_words
+from ipa_partitions.stack import (
+    base_of,
+    grub_modules,
+    storage_words,
+    subvolume_words,
+)
 
 # What is read of a system lies on these, if they are volumes of their own.
 _READ_MOUNTS = ("/", "/boot", "/usr")
@@ -120,9 +126,22 @@ def _bootable(resolved: ResolvedLayout, system: System) -> Bootable:
         system.root.device,
         system.root.uuid,
         tuple(map(_place, _read(system))),
-        tuple(root_words(resolved, system.root)),
+        tuple(_storage_words(resolved, system)),
         further,
+        system.is_block and not system.root.subvolume,
     )
+
+
+def _storage_words(resolved: ResolvedLayout, system: System) -> Iterable[str]:
+    """Return what tells an initrd where the tree is that it mounts."""
+    # It mounts /usr as well, before the system's own files say where it is.
+    found = (
+        storage_words(resolved, volume)
+        for volume in system.mounts
+        if volume.content.mount in ("/", "/usr")
+    )
+    words = (*subvolume_words(system.root), *chain.from_iterable(found))
+    return dict.fromkeys(words)
 
 
 @dataclass(frozen=True)

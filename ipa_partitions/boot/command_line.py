@@ -16,6 +16,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from ipa_partitions.boot.image_text import (
     list_names,
@@ -28,8 +29,10 @@ _WORD = re.compile(r'(?:[^\s"]|"[^"]*"?)+')
 _SUBSTITUTION = re.compile(r"\$\([^)]*\)|`[^`]*`")
 # They name what was there where the image was made, or are ours to give.
 _NOT_THE_IMAGES = re.compile(
-    r"(root|resume|resume_offset|BOOT_IMAGE|initrd)=.*|ro"
+    r"(root|rootfstype|resume|resume_offset|BOOT_IMAGE|initrd|cryptdevice"
+    r"|cryptopts|(rd\.)?luks(\.\w+)*|rd\.(lvm|md|dm)\.\w+)=.*|ro"
 )
+_SUBVOLUME = re.compile(r"rootflags=(.*,)?subvol(id)?=.*")
 
 
 def kernel_words(text: str) -> tuple[str, ...]:
@@ -53,6 +56,11 @@ def own_words(text: str) -> tuple[str, ...]:
         and "`" not in word
         and not _NOT_THE_IMAGES.fullmatch(word)
     )
+
+
+def without_subvolume(words: Iterable[str]) -> tuple[str, ...]:
+    """Return ``words`` without that which names a subvolume as the root."""
+    return tuple(word for word in words if not _SUBVOLUME.fullmatch(word))
 
 
 def read_default_words(root: RootFs) -> tuple[str, ...]:

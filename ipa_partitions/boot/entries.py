@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ipa_partitions.boot.command_line import without_subvolume
 from ipa_partitions.boot.followed import find_links, find_listing
 from ipa_partitions.boot.image_text import read_title
 from ipa_partitions.boot.kernels import Kernel, find_kernels
@@ -46,6 +47,7 @@ class Bootable:
 
     ``device`` is where its root was when it was deployed. ``root_words``
     come before the kernel parameters of its own, ``further_words`` after.
+    Where the image ``brings_root`` as a filesystem, its subvolume is there.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Bootable:
     places: tuple[Place, ...]
     root_words: tuple[str, ...] = ()
     further_words: tuple[str, ...] = ()
+    brings_root: bool = True
 
     def title(self, root: RootFs) -> str:
         """Return what the menu calls it, mounted at ``root``."""
@@ -107,6 +110,10 @@ class Bootable:
             f"root=UUID={self.root_uuid}",
             "ro",
             *self.root_words,
-            *kernel.words,
+            *(
+                kernel.words
+                if self.brings_root
+                else without_subvolume(kernel.words)
+            ),
             *self.further_words,
         )

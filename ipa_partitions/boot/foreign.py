@@ -75,9 +75,13 @@ def find(
 ) -> tuple[MenuEntry | ChainEntry, ...]:
     """Return an entry for every system not on one of these devices.
 
-    Raises CommandError if os-prober cannot be asked.
+    There is none if os-prober fails, as at a broken disk of somebody's.
     """
-    shown = run("os-prober", timeout_s=_TIMEOUT_S)
+    try:
+        shown = run("os-prober", timeout_s=_TIMEOUT_S)
+    except CommandError as error:
+        LOG.warning("no foreign system is offered: %s", error)
+        return ()
     entries: list[MenuEntry | ChainEntry] = []
     # It has other names for the volumes of groups than we have.
     ours = {os.path.realpath(device) for device in not_foreign}

@@ -17,7 +17,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ipa_partitions.boot.grub_cfg import MODULES
 from ipa_partitions.run import run
 
 
@@ -28,7 +27,6 @@ def install(directory: Path, disk: str, name: str, modules: Path) -> None:
         "--target=i386-pc",
         f"--directory={modules}",
         f"--boot-directory={directory}",
-        f"--install-modules={' '.join(MODULES)}",
         "--locales=", "--fonts=", "--themes=no", "--no-floppy",
         disk,
     )  # fmt: skip

@@ -25,6 +25,7 @@ from ipa_partitions.disk.partitions import partition_device
 from ipa_partitions.errors import CommandError
 from ipa_partitions.run import run
 
+_ENCODED = re.compile(rb"\\x([0-9a-fA-F]{2})")
 _KINDS: dict[str, Literal["gpt", "msdos"]] = {"gpt": "gpt", "dos": "msdos"}
 
 
@@ -123,7 +124,7 @@ def _partition(
 def read_filesystem(device: str, *where: str) -> Filesystem:
     """Return what ``device`` holds, there where blkid's options say."""
     shown = run(
-        "blkid", "--probe", "--output", "export",
+        "blkid", "--probe", "--output", "udev",
         "--match-tag", "TYPE",
         "--match-tag", "LABEL",
         "--match-tag", "UUID",
@@ -132,7 +133,17 @@ def read_filesystem(device: str, *where: str) -> Filesystem:
         ok_codes=(0, 2),  # 2: nothing was found
     )  # fmt: skip
     pairs = (line.partition("=") for line in shown.splitlines())
-    found = {key: value.replace("\\ ", " ") for key, _, value in pairs}
+    found = {key.removeprefix("ID_FS_"): value for key, _, value in pairs}
     return Filesystem(
-        found.get("TYPE", ""), found.get("LABEL", ""), found.get("UUID", "")
+        found.get("TYPE", ""),
+        _decoded(found.get("LABEL_ENC", "")),
+        found.get("UUID", ""),
     )
+
+
+def _decoded(text: str) -> str:
+    """Return a label of which udev is shown some bytes in hexadecimal."""
+    raw = _ENCODED.sub(
+        lambda byte: bytes.fromhex(byte[1].decode()), text.encode()
+    )
+    return raw.decode(errors="replace")

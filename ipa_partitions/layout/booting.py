@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from ipa_partitions.errors import LackError, LayoutError
 from ipa_partitions.layout import model
 from ipa_partitions.layout.build import ESP_MOUNT
-from ipa_partitions.layout.mounts import contents, holder
+from ipa_partitions.layout.mounts import contents, holder, is_deployed
 
 
 def booting_problems(layout: model.Layout) -> Iterator[LayoutError]:
@@ -53,6 +53,16 @@ def _unbootable(layout: model.Layout) -> Iterator[LayoutError]:
             yield LayoutError(
                 f"{image.at}.deploy",
                 "'never' leaves nothing to boot where the root is made anew",
+            )
+    deployed = {i.name for i in layout.systems if is_deployed(layout, i)}
+    for at, content in contents(layout):
+        names = {i.name for i in layout.systems} & {*content.images}
+        is_boot = "/boot" in dict(content.mounts)
+        if is_boot and not content.keep_data and names.isdisjoint(deployed):
+            yield LayoutError(
+                f"{at}.keep_data",
+                f"leaves no kernel of {' and '.join(sorted(names))}, which"
+                " is not deployed again",
             )
 
 

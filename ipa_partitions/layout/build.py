@@ -182,6 +182,7 @@ def _volume(
     if isinstance(volume, partitions.ServicePartition):
         content = replace(
             service_content(volume.type, volume.label),
+            uuid=volume.uuid,
             keep_data=volume.keep_data,
         )
     elif isinstance(volume, partitions.RaidMember):

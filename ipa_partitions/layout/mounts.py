@@ -152,6 +152,18 @@ def deploys(policy: str, image: model.Image, onto: model.Content) -> bool:
     return image.deploy == "always"
 
 
+def is_deployed(layout: model.Layout, image: model.Image) -> bool:
+    """Tell whether the image is deployed, by what its target is on."""
+    own = {
+        mount: content
+        for _, content in contents(layout)
+        if image.name in content.images
+        for mount, _ in content.mounts
+    }
+    onto = own.get(holder(image.target, own) or "")
+    return onto is not None and deploys(layout.policy, image, onto)
+
+
 def may_deploy(layout: model.Layout, image: model.Image) -> bool:
     """Tell whether the image may be deployed, before its volume is known."""
     if image.deploy == "auto" and layout.policy == "verify":

@@ -125,6 +125,8 @@ class ServicePartition(Titled):
     """
     label: Text | None = None
     """The label of its filesystem."""
+    uuid: Text | None = None
+    """The UUID of its filesystem; without it a fresh one."""
     keep_data: bool = True
     """As of a partition."""
 

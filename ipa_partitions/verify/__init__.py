@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ipa_partitions.disk.inventory import Array as FoundArray
+from ipa_partitions.disk import md
 from ipa_partitions.disk.inventory import Inventory
 from ipa_partitions.resolved import Array, ResolvedLayout, Volume
 from ipa_partitions.verify.disk import disk_differences
@@ -85,7 +85,7 @@ def with_kept_ids(
         arrays=tuple(
             replace(
                 array,
-                spec=replace(array.spec, uuid=_found_array(array, found).uuid),
+                spec=_kept_spec(array, found),
                 volume=array.volume and kept(array.volume),
             )
             for array in resolved.arrays
@@ -108,8 +108,8 @@ def _places(resolved: ResolvedLayout) -> dict[str, str]:
     return {each.spec.device: each.spec.backing for each in resolved.bcaches}
 
 
-def _found_array(wanted: Array, found: Inventory) -> FoundArray:
+def _kept_spec(wanted: Array, found: Inventory) -> md.Array:
     array = array_of(wanted, found)
     # There are no differences, so it is there.
     assert array
-    return array
+    return replace(wanted.spec, uuid=array.uuid, metadata=array.metadata)

@@ -65,7 +65,7 @@ def _partitions(
                 "not there",
                 f"{partition.volume.name} of {mib_text(partition.size_bytes)}",
             )
-    for extra in by_number.keys() - wanted.keys():
+    for extra in sorted(by_number.keys() - wanted.keys()):
         yield told(
             f"{disk.device}, partition {extra}",
             f"{by_number[extra].filesystem.kind or 'a partition'} of"

@@ -118,7 +118,8 @@ def _volumes(
                 "not there",
                 f"{lv.spec.layout} of {mib_text(lv.spec.size_bytes)}",
             )
-    for extra in by_name.keys() - {lv.spec.name for lv in wanted.volumes}:
+    named = {lv.spec.name for lv in wanted.volumes}
+    for extra in sorted(by_name.keys() - named):
         yield told(
             f"/dev/{wanted.name}/{extra}",
             f"{by_name[extra].layout} of"

@@ -263,6 +263,10 @@ def test_two_systems_get_one_menu_and_one_boot_info(loop_disk, ramdisk):
         " b (default)",
         f"write boot-info.json to {disk}p2 and {ramdisk}",
     ]
+    # A menu that a system writes, or a foreign one, may ask for any module.
+    with mounted(f"{disk}p2") as where:
+        for name in ("ntfs", "gfxterm"):
+            assert (where / f"grub/i386-pc/{name}.mod").is_file()
     a, b = plan.resolved.systems
     menu = read(f"{disk}p2", "/grub/grub.cfg")
     assert menu.count("\nmenuentry ") == 2

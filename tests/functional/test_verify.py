@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from ipa_partitions.deploy import Request, deploy, verify
+from ipa_partitions.deploy import Request, capture, deploy, verify
 from ipa_partitions.errors import DifferencesError, LayoutErrors
 from tests import documents, file_server, tiny
 from tests.digest import digest
@@ -117,6 +117,20 @@ def test_every_difference_is_told_and_nothing_written(laid_out, change, told):
             deploy(request(image_info))
         assert raised.value.differences == found
     assert digest(laid_out) == before
+
+
+@pytest.mark.parametrize("label", [
+    "donn\u00e9es", "bob's", 'a"b', "a$b\\c", "a`b", "<a b>", "M-C",
+])  # fmt: skip
+def test_any_label_is_read_as_it_was_written(loop_disk, label):
+    device = loop_disk(64)
+    image_info = documents.one_disk(
+        device, partition("one", "32 MiB", file_system="ext4", label=label)
+    )
+    deploy(request(image_info))
+    assert verify(request(under_verify(image_info))) == ()
+    (disk,) = capture([device])["partitions"]
+    assert disk["volumes"][0]["label"] == label
 
 
 def test_another_table_is_a_difference(laid_out):

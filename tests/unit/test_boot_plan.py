@@ -16,6 +16,7 @@ import pytest
 
 from ipa_partitions.actions.boot import InstallBootLoader
 from ipa_partitions.boot.confirmation import render_script
+from ipa_partitions.boot.entries import Bootable
 from ipa_partitions.boot.esp import Esp
 from ipa_partitions.boot.loader import Target
 from ipa_partitions.plan import Phase
@@ -47,6 +48,44 @@ def told(**boot: object) -> list[str]:
 ])  # fmt: skip
 def test_what_is_done_to_boot(boot, wanted):
     assert told(**boot) == wanted
+
+
+GROUP = {
+    "type": "vg",
+    "id": "vg0",
+    "volumes": [
+        {"type": "lv", "name": "root", "size": 900, "mount": "/"},
+        {"type": "lv", "name": "usr", "size": 900, "mount": "/usr"},
+        {"type": "lv", "name": "srv", "size": 99, "mount": "/srv"},
+    ],
+}
+DISK = {
+    "type": "disk",
+    "id": {"type": "name", "value": "vda"},
+    "volumes": [
+        {"type": "partition", "size": 300, "mount": "/boot"},
+        {"type": "pv", "size": "remaining", "vg": "vg0"},
+    ],
+}
+
+
+def bootable(image_pull_url: str) -> Bootable:
+    image = {"name": "one", "image_pull_url": image_pull_url}
+    plan = planned(partitions=[DISK, GROUP], images=[image])
+    (action,) = (a for a in plan.actions if isinstance(a, InstallBootLoader))
+    (one,) = action.bootables
+    return one
+
+
+def test_an_initrd_is_told_of_what_it_has_to_mount():
+    assert bootable("file:///one.tar").root_words == (
+        "rd.lvm.lv=vg0/root", "rd.lvm.lv=vg0/usr",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("end", "brings"), [("raw", True), ("tar", False)])
+def test_a_block_image_brings_the_subvolume_of_its_root(end, brings):
+    assert bootable(f"file:///one.{end}").brings_root == brings
 
 
 @pytest.mark.parametrize(("firmware", "target"), [

@@ -591,6 +591,25 @@ def test_what_only_follows_from_a_flaw_is_not_told():
     ]
 
 
+@pytest.mark.parametrize(("policy", "keys", "deploy", "refused"), [
+    ("verify", {"keep_data": False}, "auto",   True),
+    ("verify", {"keep_data": False}, "always", False),
+    ("verify", {},                   "auto",   False),
+    ("clean",  {"keep_data": False}, "auto",   False),
+])  # fmt: skip
+def test_no_kernel_of_a_system_that_stays_is_wiped(
+    policy, keys, deploy, refused
+):
+    boot = {"type": "partition", "size": 9, "mount": "/boot", **keys}
+    document = changed(*VOLUMES, 3, boot)
+    document["partitions_policy"] = policy
+    document["images"][0] |= {"deploy": deploy, "disk_format": "tar"}
+    assert problems(document) == (
+        ["$.partitions[0].volumes[3].keep_data: leaves no kernel of a, which"
+         " is not deployed again"] if refused else []
+    )  # fmt: skip
+
+
 def test_two_defaults_to_boot_are_one_too_many():
     document = changed(*IMAGE, "boot", True)
     document["images"][1]["boot"] = True

@@ -21,6 +21,7 @@ from ipa_partitions.boot.command_line import (
     kernel_words,
     own_words,
     read_default_words,
+    without_subvolume,
 )
 from ipa_partitions.boot.image_text import read_title
 from ipa_partitions.boot.kernel_version import version_key
@@ -244,6 +245,22 @@ def test_a_later_file_of_defaults_wins(make):
 ])  # fmt: skip
 def test_a_command_line_is_split_as_the_kernel_splits_it(text, words):
     assert kernel_words(text) == words
+
+
+@pytest.mark.parametrize("word", [
+    "rd.lvm.lv=cl/root", "rd.lvm.vg=cl", "rd.md.uuid=1:2", "rd.dm.uuid=x",
+    "rd.luks.uuid=luks-1", "rd.luks.name=1=x", "luks.key=1=/k", "rd.luks=1",
+    "cryptdevice=UUID=1:x", "cryptopts=target=x", "rootfstype=btrfs",
+    "resume=UUID=1", "root=/dev/sda1", "ro",
+])  # fmt: skip
+def test_what_names_the_image_s_own_storage_is_no_word_of_ours(word):
+    assert own_words(f"quiet {word} splash") == ("quiet", "splash")
+
+
+def test_only_a_filesystem_of_the_image_has_its_subvolume():
+    words = ("a", "rootflags=subvol=root", "rootflags=x,subvolid=5",
+             "rootflags=noatime")  # fmt: skip
+    assert without_subvolume(words) == ("a", "rootflags=noatime")
 
 
 def test_an_own_word_keeps_what_only_looks_like_the_root():
