@@ -52,7 +52,7 @@ from ipa_partitions.errors import (
     MachineError,
 )
 from ipa_partitions.layout.model import Layout
-from ipa_partitions.layout.values import parse_device_name
+from ipa_partitions.layout.values import parse_device_name, parse_device_path
 from ipa_partitions.locate import Servers, located, told
 from ipa_partitions.progress import Listener
 from ipa_partitions.refresh import refresh
@@ -168,11 +168,17 @@ def _disks(names: Sequence[str], machine: Machine) -> tuple[Disk, ...]:
     if not names:
         return tuple(disk for disk in machine.disks if not disk.is_loop)
     try:
-        return tuple(
-            by_name(machine, parse_device_name(name)) for name in names
-        )
+        return tuple(by_name(machine, _device(name)) for name in names)
     except (NoSingleDiskError, ValueError) as error:
         raise MachineError("disks", str(error)) from error
+
+
+def _device(name: str) -> str:
+    """Return the device, or the link to it, that a person calls ``name``."""
+    try:
+        return parse_device_name(name)
+    except ValueError:
+        return parse_device_path(name)
 
 
 def deploy(

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipa_partitions import layout
+from ipa_partitions import deploy, layout
 from ipa_partitions.capture import capture
 from ipa_partitions.disk import bcache
 from ipa_partitions.disk.contents import Contents, Filesystem, Partition
@@ -122,3 +122,15 @@ def test_what_no_document_says_is_an_error(inventory, problem):
     first = str(raised.value.errors[0])
     assert problem in first
     assert first.endswith(", which no document says")
+
+
+@pytest.mark.parametrize("name", [
+    "vda", "/dev/vda", "disk/by-id/a-b", "/dev/disk/by-id/a-b",
+])  # fmt: skip
+def test_a_disk_is_captured_however_it_is_called(monkeypatch, name):
+    disk = Disk(DEVICE, 200 * MIB, links=("/dev/disk/by-id/a-b",))
+    monkeypatch.setattr(deploy, "probe", lambda: Machine((disk,), "bios"))
+    monkeypatch.setattr(deploy, "with_private_mounts", lambda job: job())
+    monkeypatch.setattr(deploy, "read_inventory", lambda _disks: found())
+    (entry,) = deploy.capture([name])["partitions"]
+    assert entry["id"]["value"] == "vda"
