@@ -19,6 +19,7 @@ import json
 import os
 import pty
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -192,6 +193,32 @@ def test_deploy_asks_on_a_terminal(written, loop_disk, answer, code):
     assert ran.returncode == code, ran.stderr
     assert f"{device}: 64 MiB, gpt" in ran.stderr
     assert (digest(device) == before) == (answer == "no")
+
+
+def test_deploy_asks_the_terminal_when_the_document_is_piped_in(
+    written, loop_disk
+):
+    device = loop_disk(size_mib=64)
+    before = digest(device)
+    ours, theirs = pty.openpty()
+    try:
+        os.write(ours, b"no\n")
+        ran = subprocess.run(
+            # The terminal is ours as that of a login is.
+            ["setsid", "--ctty", "sh", "-c",
+             f"cat $1 | {PROGRAM} deploy - 2>/dev/tty", "sh", written(device)],
+            stdin=theirs, stdout=subprocess.PIPE, timeout=60, check=False,
+        )  # fmt: skip
+        shown = ""
+        while select.select([ours], [], [], 1)[0]:
+            shown += os.read(ours, 65536).decode()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert ran.returncode == 1
+    assert "Do this? Type yes: " in shown
+    assert "not confirmed, nothing was done" in shown
+    assert digest(device) == before
 
 
 def test_deploy_tells_how_far_it_is_and_answers_json(written, loop_disk):
