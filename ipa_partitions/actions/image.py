@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -44,6 +45,9 @@ from ipa_partitions.images.old_uuid import replace_uuid
 from ipa_partitions.images.percent import Percent
 from ipa_partitions.layout.images import to_fetch
 from ipa_partitions.plan import Phase
+
+# Of rsync(1), in a pattern that has one.
+_WILDCARD = re.compile(r"[*?\[\\]")
 
 
 @dataclass(frozen=True)
@@ -186,6 +190,19 @@ class DeployImage:
             root, job, makes_devices=self.system.image.type != "data"
         )
 
+    def _protected(self) -> Iterator[str]:
+        """Yield flags that keep rsync's deletions off other volumes.
+
+        What an image does not bring stays there; the mount points must.
+        """
+        target = Path(self.system.image.target)
+        for volume in self.system.mounts:
+            where = Path(volume.content.mount)
+            if target in where.parents:
+                path = str(where.relative_to(target))
+                path = _WILDCARD.sub(r"\\\g<0>", path)
+                yield f"--filter=P /{path}/***"
+
     def _file_target(self, root: Path, spare: Path) -> FileTarget:
         tree = RootFs(root)
         where = tree.make_directory(self.system.image.target)
@@ -196,7 +213,7 @@ class DeployImage:
         return FileTarget(
             where,
             _free_bytes(where),
-            self.rsync_flags,
+            (*self._protected(), *self.rsync_flags),
             roomy,
             spare,
             all(volume.is_new for volume in self.system.mounts),

@@ -14,6 +14,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -30,6 +32,8 @@ PLACE = Path("/run/ipa-partitions")
 UNTRUSTED = "nodev,nosuid,noexec"
 READ_ONLY = f"ro,{UNTRUSTED}"
 
+_libc = ctypes.CDLL(None, use_errno=True)
+
 
 @contextmanager
 def mounted(
@@ -40,8 +44,9 @@ def mounted(
 ) -> Iterator[Path]:
     """Mount ``device`` at ``at``, or on a fresh directory, and yield it.
 
-    Raises CommandError if it cannot be mounted, or afterwards unmounted:
-    data may be lost then, so the deployment must not report success.
+    Raises CommandError if it cannot be mounted, or afterwards written out
+    and unmounted: data may be lost then, so the deployment must not report
+    success.
     """
     PLACE.mkdir(exist_ok=True)
     where = at or Path(tempfile.mkdtemp(dir=PLACE))
@@ -52,11 +57,29 @@ def mounted(
         remove()
         raise
     try:
-        yield where
+        with _written_out(where, device):
+            yield where
     finally:
         _patiently("umount", str(where))
         # Fails, and so is noticed, while something is still mounted.
         remove()
+
+
+@contextmanager
+def _written_out(where: Path, device: str) -> Iterator[None]:
+    """Have all written out at the end; raise CommandError if it fails.
+
+    What the kernel could not write it tells only who had the filesystem
+    open before, and asks: not who unmounts it. syncfs(2), since Linux 5.8.
+    """
+    root = os.open(where, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield
+        if _libc.syncfs(root):
+            problem = os.strerror(ctypes.get_errno())
+            raise CommandError(f"{device}: cannot be written: {problem}")
+    finally:
+        os.close(root)
 
 
 def _patiently(*argv: str) -> None:

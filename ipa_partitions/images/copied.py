@@ -34,7 +34,7 @@ from ipa_partitions.images.deployers import BlockDeployer, BlockTarget
 from ipa_partitions.images.deployers.block import MisfitError
 from ipa_partitions.images.image import Image
 from ipa_partitions.images.percent import Percent
-from ipa_partitions.run import TIMEOUT_S, run
+from ipa_partitions.run import run
 
 # rsync leaves out system.* where it is told nothing; xfs shows its ACLs once
 # more, by a name of its own, and rsync copies those as ACLs already.
@@ -103,4 +103,4 @@ def copy(
         "--info=progress2",
         "--", f"{files}/", f"{directory}/",
     )  # fmt: skip
-    pipe.follow(argv, tell or Percent(), TIMEOUT_S)
+    pipe.follow(argv, tell or Percent(), pipe.COPY_S)

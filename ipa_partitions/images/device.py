@@ -162,7 +162,8 @@ class Writer:
             block = block[len(withheld) :]
             end = offset + len(withheld)
             self._start[offset:end] = withheld
-            self._start_bytes = max(self._start_bytes, end)
+            with self._lock:
+                self._start_bytes = max(self._start_bytes, end)
             offset = end
         data_from = 0
         for at in range(0, len(block), GRAIN_BYTES):

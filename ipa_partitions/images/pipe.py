@@ -25,6 +25,9 @@ from itertools import takewhile
 from ipa_partitions.errors import CommandError
 from ipa_partitions.run import ENDS_WITH_US
 
+# A large tree from a slow server, or disk; one that stalls ends before.
+COPY_S = 24 * 3600
+
 _PIPE_BYTES = 1024**2
 # Of what a program complains about, as much as a message can hold.
 _SAID_BYTES = 4096

@@ -70,6 +70,22 @@ def test_what_stays_busy_is_an_error(filesystem):
     root.rmdir()
 
 
+def test_what_the_kernel_could_not_write_is_an_error(tmp_path):
+    """As of a bad sector: here there is no room for what is written back."""
+    with mounted("tmpfs", "size=16m", kind="tmpfs") as small:
+        disk = small / "disk"
+        disk.touch()
+        os.truncate(disk, 64 * 2**20)
+        with loops.attached(disk) as device:
+            made(device)
+            with (
+                pytest.raises(CommandError, match=f"{device}: cannot be writ"),
+                mounted(device) as root,
+            ):
+                (root / "file").write_bytes(os.urandom(32 * 2**20))
+    assert not loops.mount_points(device)
+
+
 def test_nobody_else_sees_what_is_mounted(filesystem):
     def job():
         with mounted(filesystem) as where:

@@ -202,3 +202,26 @@ def test_an_update_in_place_replaces_files_and_leaves_others(
     assert written(root, look, "boot/vmlinuz-1.0") == "the kernel of two"
     assert written(root, look, "own") == "of the first"
     assert first.root_uuid in written(root, look, "etc/fstab")
+
+
+def test_what_mirrors_the_root_deletes_nothing_of_other_kept_volumes(
+    loop_disk, tmp_path
+):
+    device, look = loop_disk(DISK_MIB), tmp_path / "look"
+    image_info = documents.one_disk(
+        device,
+        partition("root", "300 MiB", mount="/"),
+        partition("data", "remaining", mount="/[d]ata"),
+        boot={"firmware": "bios"},
+        image_deploy_flags={"rsync_flags": "-a -A -X --delete"},
+    )
+    with tiny.served("one", "rsync", tmp_path) as image:
+        image_info["images"] = [image | {"name": "it"}]
+        deploy(request(image_info))
+        written(f"{device}p2", look, "own", "goes")
+        written(f"{device}p3", look, "mine", "precious")
+        image_info["images"][0]["deploy"] = "always"
+        deploy(request(under_verify(image_info)))
+    assert written(f"{device}p3", look, "mine") == "precious"
+    with mounted(f"{device}p2") as root:
+        assert not (root / "own").exists()

@@ -35,7 +35,7 @@ from ipa_partitions.images import copied, magic, pipe, stream
 from ipa_partitions.images.deployers import FileTarget, staged
 from ipa_partitions.images.image import Image
 from ipa_partitions.images.percent import Percent
-from ipa_partitions.run import TIMEOUT_S, run
+from ipa_partitions.run import run
 
 # Of what is read ahead and not yet written; unsquashfs would take 256.
 _QUEUE_MIB = 32
@@ -108,7 +108,7 @@ def _unpack(
         "-dest", str(directory), loop.path_of(file),
     )  # fmt: skip
     with _errors_name(image):
-        pipe.follow(argv, tell, TIMEOUT_S)
+        pipe.follow(argv, tell, pipe.COPY_S)
 
 
 def _update(

@@ -30,8 +30,6 @@ RAMDISK = Path("/etc/ipa-partitions")
 
 CONNECT_S = 15
 STALL_S = 60
-# A large tree from a slow server; one that stalls ends long before.
-COPY_S = 24 * 3600
 
 _RSYNC = ("rsync", f"--timeout={STALL_S}")
 _PROGRESS = re.compile(r"\s*([\d,]+)\s+(\d+)%")
@@ -90,7 +88,7 @@ def copy(url: str, directory: Path, flags: tuple[str, ...]) -> None:
                 f"{directory}/",
             ),
             _Meter(),
-            COPY_S,
+            pipe.COPY_S,
         )
 
 
