@@ -125,7 +125,7 @@ class Plan:
     def execute(
         self,
         listener: Listener | None = None,
-        prepare: Callable[[], None] | None = None,
+        prepare: Callable[[], None] = lambda: None,
     ) -> None:
         """Do it all, phase by phase, on disks that the caller has locked.
 
@@ -178,7 +178,7 @@ def _missing_tools(actions: Iterable[Action]) -> Iterator[PartitionsError]:
 def _run_phase(
     numbered: Sequence[tuple[int, Action]],
     whole: Whole,
-    prepare: Callable[[], None] | None,
+    prepare: Callable[[], None],
 ) -> None:
     """Run actions at the same time where they share no device."""
     failed = threading.Event()
@@ -193,8 +193,7 @@ def _run_phase(
             ]
             future = pool.submit(
                 copy_context().run,
-                _run_action,
-                action, number, whole, prepare or _nothing, before, failed,
+                _run_action, action, number, whole, prepare, before, failed,
             )  # fmt: skip
             running.append((action, future))
     errors = [(a, error) for a, f in running if (error := f.exception())]
@@ -222,10 +221,6 @@ def _run_action(
     except BaseException:
         failed.set()
         raise
-
-
-def _nothing() -> None:
-    """Prepare nothing."""
 
 
 def _nobody(_progress: object) -> None:

@@ -119,7 +119,7 @@ def _apart(job: Callable[[], _Result]) -> _Result:
     PLACE.mkdir(exist_ok=True)
 
     def leave() -> _Result:
-        _check(_libc.unshare(_CLONE_NEWNS))
+        keep_own_mounts()
         with _at_the_top():
             _check(_libc.mount(b"none", b"/", None, _MS_REC_SLAVE, None))
         return job()
